@@ -1,0 +1,284 @@
+"""The configuration as the code sees it: frozen, checked, and without a default of its own.
+
+Each class is one group of `conf/`; its values come from there and from the command line. A `kind`
+field picks the implementation. What changes where or how fast something runs, and not its result,
+lies in a `Runtime` and stays out of every identity.
+"""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from llamaduo.artifact import Json
+from llamaduo.cost import Price
+
+Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Score: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+
+
+class Config(BaseModel):
+    """Base of all groups: unknown keys and later changes are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def identity(self) -> dict[str, Json]:
+        """The values that decide a result, ready for a fingerprint: all but `runtime`."""
+        facts: dict[str, Json] = self.model_dump(mode="json", exclude={"runtime"})
+        return facts
+
+
+class Split(Config):
+    """Shares of the coverage rows that are held out; the rest is for training."""
+
+    dev: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> "Split":
+        if self.dev + self.test >= 1:
+            raise ValueError(f"dev {self.dev} + test {self.test} leave no rows to train on")
+        return self
+
+
+class TaskConfig(Config):
+    """`task`: what is migrated, and the recorded pairs that show it.
+
+    `coverage` is a path, or `shipped:<name>/<file>` for one that comes with llamaduo.
+    `prompt_column` and `response_column` name the columns of a file that has no chat `messages`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    topic: str
+    coverage: str
+    prompt_column: str
+    response_column: str
+    max_new_tokens: Count
+    split: Split
+
+
+class RecordedServiceConfig(Config):
+    """`service=recorded`: replays the answers of a file. Its price is nominal."""
+
+    kind: Literal["recorded"]
+    name: str
+    recording: str
+    tokenizer: str
+    price: Price
+
+
+class FakeServiceConfig(Config):
+    """`service=fake`: answers at once by a fixed rule, for trying the loop and for tests."""
+
+    kind: Literal["fake"]
+    name: str
+    price: Price
+
+
+ServiceConfig: TypeAlias = Annotated[
+    RecordedServiceConfig | FakeServiceConfig, Field(discriminator="kind")
+]
+
+
+class Sampling(Config):
+    """How the local LLM answers: K responses to a prompt, sampled at a temperature."""
+
+    k: Count
+    temperature: Annotated[float, Field(gt=0)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+
+
+class LocalRuntime(Config):
+    """How the local LLM is run: memory and speed only.
+
+    `batch_tokens` bounds a generation batch: rows × (longest prompt + new tokens).
+    """
+
+    batch_tokens: Count
+
+
+class HfLocalConfig(Config):
+    """`local=…` with `kind: hf`: a causal LM that transformers runs.
+
+    `weights` is `auto` (a known package where there is one, else the hub), `hub`, or a path.
+    `chat_template` is `tokenizer` for the tokenizer's own, or the name of one that llamaduo has.
+    `system_role` says whether the template takes a system message (`native`) or has it put before
+    the first user message (`merge`).
+    """
+
+    kind: Literal["hf"]
+    name: str
+    hub_id: str
+    revision: str
+    weights: str
+    chat_template: Literal["tokenizer", "chatml"]
+    system_role: Literal["native", "merge"]
+    usd_per_hour: Decimal | None
+    sampling: Sampling
+    runtime: LocalRuntime
+
+
+class FakeLocalConfig(Config):
+    """`local=fake`: learns by remembering, for trying the loop and for tests."""
+
+    kind: Literal["fake"]
+    name: str
+    usd_per_hour: Decimal | None
+    sampling: Sampling
+
+
+LocalConfig: TypeAlias = Annotated[HfLocalConfig | FakeLocalConfig, Field(discriminator="kind")]
+
+
+class HparamsRuntime(Config):
+    """How training is run: rows held in memory at once, of the rows that make one step."""
+
+    micro_batch_size: Count
+    gradient_checkpointing: bool
+
+
+class HparamsConfig(Config):
+    """`hparams`: the adapter and how it is trained (paper.md section 4 has the paper's values).
+
+    `batch_size` is the rows of one optimiser step. `target_modules` is `all-linear` or a list.
+    """
+
+    quantization: Literal["nf4", "none"]
+    r: Count
+    alpha: Count
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    target_modules: str | tuple[str, ...]
+    learning_rate: Annotated[float, Field(gt=0)]
+    scheduler: Literal["cosine", "linear", "constant"]
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    max_grad_norm: Annotated[float, Field(gt=0)]
+    epochs: Annotated[float, Field(gt=0)]
+    batch_size: Count
+    max_length: Count
+    runtime: HparamsRuntime
+
+
+class EmbeddingJudgeConfig(Config):
+    """`judge=embedding`: sentence embeddings and ROUGE-L, checked by rules; no LLM."""
+
+    kind: Literal["embedding"]
+    name: str
+    weights: str
+
+
+class FakeJudgeConfig(Config):
+    """`judge=fake`: word overlap, for trying the loop and for tests."""
+
+    kind: Literal["fake"]
+    name: str
+
+
+JudgeConfig: TypeAlias = Annotated[
+    EmbeddingJudgeConfig | FakeJudgeConfig, Field(discriminator="kind")
+]
+
+
+class Dedup(Config):
+    """What counts as a near copy (paper.md section 2.2).
+
+    MinHash with `permutations` proposes pairs of texts whose Jaccard similarity is likely above
+    `jaccard`; ROUGE-L F above `rouge_l` confirms them.
+    """
+
+    permutations: Count
+    jaccard: Share
+    rouge_l: Share
+
+
+class SynthesisConfig(Config):
+    """`synthesis`: how the training pool grows between rounds, and when that has stopped paying.
+
+    `seeds` are drawn from train each round (null: all), `pairs_per_seed` asked for with each. The
+    loop ends with `plateau` after `patience` rounds in a row that gained less than `min_gain`
+    points of mean similarity on dev over the best before.
+    """
+
+    seeds: Count | None
+    pairs_per_seed: Count
+    max_tokens: Count
+    dedup: Dedup
+    patience: Count
+    min_gain: float
+
+
+class RelativeGateConfig(Config):
+    """`gate=relative`: a share of the service LLM's own score, on the lower interval bound."""
+
+    kind: Literal["relative"]
+    name: str
+    ratio: Annotated[float, Field(gt=0)]
+    confidence: Share
+
+
+class AbsoluteGateConfig(Config):
+    """`gate=paper_absolute`: both means at least `threshold`, as the paper's code has it."""
+
+    kind: Literal["absolute"]
+    name: str
+    threshold: Score
+    confidence: Share
+
+
+GateConfig: TypeAlias = Annotated[
+    RelativeGateConfig | AbsoluteGateConfig, Field(discriminator="kind")
+]
+
+
+class MlflowTrackingConfig(Config):
+    """`tracking=mlflow`: runs, tables and the registry. `uri` null: a database under `home`."""
+
+    kind: Literal["mlflow"]
+    home: Path
+    uri: str | None
+
+
+class MemoryTrackingConfig(Config):
+    """`tracking=memory`: nothing outlives the process but the stages under `home`."""
+
+    kind: Literal["memory"]
+    home: Path
+
+
+TrackingConfig: TypeAlias = Annotated[
+    MlflowTrackingConfig | MemoryTrackingConfig, Field(discriminator="kind")
+]
+
+
+class Budget(Config):
+    """What a migration may take before the loop ends with `budget`; null: no limit."""
+
+    usd: Annotated[Decimal, Field(ge=0)] | None
+    minutes: Annotated[float, Field(gt=0)] | None
+
+
+class Experiment(Config):
+    """A whole migration: one choice of each group, and the values that belong to none."""
+
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    min_rounds: Count
+    max_rounds: Count
+    objective: Literal["dev/similarity_mean", "dev/precision_mean"]
+    budget: Budget
+    task: TaskConfig
+    service: ServiceConfig
+    local: LocalConfig
+    judge: JudgeConfig
+    hparams: HparamsConfig
+    synthesis: SynthesisConfig
+    gate: GateConfig
+    tracking: TrackingConfig
+
+    @model_validator(mode="after")
+    def _rounds_in_order(self) -> "Experiment":
+        if self.min_rounds > self.max_rounds:
+            raise ValueError(f"min_rounds {self.min_rounds} exceeds max_rounds {self.max_rounds}")
+        return self

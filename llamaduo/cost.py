@@ -1,0 +1,72 @@
+"""What calls and machines cost. Unknown is None, never 0; money is Decimal, in US dollars."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Price(BaseModel):
+    """US dollars per million tokens, and whether anybody is really charged that.
+
+    A `simulated` price is nominal: what it makes is shown, and never counted as money spent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input_usd: Decimal = Field(ge=0)
+    output_usd: Decimal = Field(ge=0)
+    simulated: bool
+
+    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Dollars for one call."""
+        return (input_tokens * self.input_usd + output_tokens * self.output_usd) / 1_000_000
+
+
+class Bill(BaseModel):
+    """The calls to a service LLM that something took, and their cost.
+
+    `usd` is real money and None when the price of any call is not known; `simulated_usd` is what
+    calls at a nominal price would have cost.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: Decimal | None = Decimal(0)
+    simulated_usd: Decimal = Decimal(0)
+
+    @classmethod
+    def call(cls, input_tokens: int, output_tokens: int, price: Price | None) -> Self:
+        """The bill of one call."""
+        cost = None if price is None else price.of(input_tokens, output_tokens)
+        simulated = price is not None and price.simulated
+        return cls(
+            calls=1,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            usd=Decimal(0) if simulated else cost,
+            simulated_usd=cost if simulated and cost is not None else Decimal(0),
+        )
+
+    def __add__(self, other: "Bill") -> "Bill":
+        """Both bills as one; an unknown cost stays unknown."""
+        known = self.usd is not None and other.usd is not None
+        return Bill(
+            calls=self.calls + other.calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            usd=self.usd + other.usd if known else None,  # type: ignore[operator]  # both known
+            simulated_usd=self.simulated_usd + other.simulated_usd,
+        )
+
+    @classmethod
+    def total(cls, bills: Iterable["Bill"]) -> "Bill":
+        """All bills as one."""
+        whole = Bill()
+        for bill in bills:
+            whole = whole + bill
+        return whole

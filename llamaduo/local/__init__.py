@@ -1,0 +1,72 @@
+"""The local LLM: how it is trained and asked, and which one is built."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from llamaduo.artifact import Json
+from llamaduo.config import FakeLocalConfig, HparamsConfig, LocalConfig
+from llamaduo.records import Pair, Prompt, Record, Response
+
+
+class Training(Record):
+    """What a training run reports.
+
+    `losses` are mean cross-entropies per completion token, (step, nats) in order; `tokens` counts
+    the tokens of all rows that went through the model, `completion_tokens` those with loss.
+    """
+
+    losses: tuple[tuple[int, float], ...]
+    tokens: int
+    completion_tokens: int
+    seconds: float
+
+
+class Local(Protocol):
+    """A local LLM: a base model, and adapters that are trained on it."""
+
+    name: str
+
+    def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
+        """What decides its answers: weights by sha256, chat template, device class, precision.
+
+        The base precision follows from `hparams`, so that a model is judged and served as it was
+        trained.
+        """
+
+    def train(
+        self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
+    ) -> Training:
+        """Train an adapter from the base on the pairs, and write it to `out/adapter`.
+
+        Loss is on completion tokens only. Work that a kill interrupted under `out` is gone on with.
+        """
+
+    def generate(
+        self,
+        asks: Sequence[tuple[Prompt, int]],
+        hparams: HparamsConfig,
+        *,
+        adapter: Path | None,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> Iterator[Response]:
+        """A sampled response to each (prompt, k), as they are produced and in any order.
+
+        `adapter` None asks the untuned base. A response depends on seed, prompt id and k alone, not
+        on the batch that it was produced in (but for the rounding of floating point sums).
+        A temperature of 0 takes the likeliest token.
+        """
+
+
+def build(config: LocalConfig) -> Local:
+    """The local LLM that the configuration names; weights are looked for when first needed."""
+    if isinstance(config, FakeLocalConfig):
+        from llamaduo.local.fake import FakeLocal
+
+        return FakeLocal(config)
+    from llamaduo.local.hf import HfLocal
+
+    return HfLocal(config)
