@@ -5,11 +5,14 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from llamaduo.cost import Bill
+
+if TYPE_CHECKING:
+    from llamaduo.tracking import Run
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | Mapping[str, Json]"
 
@@ -65,6 +68,9 @@ class Artifact(BaseModel):
     def fingerprint(self) -> str:
         """The fingerprint of the stage that made this, as its folder is named."""
         return self.home.name.removesuffix(".part").rpartition("-")[2]
+
+    def publish(self, run: "Run") -> None:
+        """Log what people will want to look at to the tracked run that made this."""
 
     def save(self) -> None:
         """Write `artifact.json` under `home`; its presence means that the artifact is whole."""

@@ -60,12 +60,17 @@ class TaskConfig(Config):
 
 
 class RecordedServiceConfig(Config):
-    """`service=recorded`: replays the answers of a file. Its price is nominal."""
+    """`service=recorded`: replays the answers of a file. Its price is nominal.
+
+    `recording` is a path, or `shipped:<name>/<file>`; `tokenizer` names what counted its tokens.
+    `max_tokens` caps one reply, here as with every service.
+    """
 
     kind: Literal["recorded"]
     name: str
     recording: str
     tokenizer: str
+    max_tokens: Count
     price: Price
 
 
@@ -74,6 +79,7 @@ class FakeServiceConfig(Config):
 
     kind: Literal["fake"]
     name: str
+    max_tokens: Count
     price: Price
 
 
@@ -203,7 +209,6 @@ class SynthesisConfig(Config):
 
     seeds: Count | None
     pairs_per_seed: Count
-    max_tokens: Count
     dedup: Dedup
     patience: Count
     min_gain: float

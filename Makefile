@@ -1,0 +1,45 @@
+# summarize: the main job   test: what CI runs   ui: MLflow on mlruns/   clean: all but mlruns/
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Where torch comes from, for those who need another build:
+#   make summarize TORCH_INDEX=https://download.pytorch.org/whl/cu128
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: summarize test install install-dev ui clean
+
+summarize: install
+	$(BIN)/python -m llamaduo +experiment=summarize $(ARGS)
+
+test: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(ARGS)
+
+install: $(VENV)/installed
+install-dev: $(VENV)/installed-dev
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and pinned: left to the other packages' ranges, pip may take a build of several GB.
+$(VENV)/torch: constraints.txt | $(VENV)/bin/python
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	touch $@
+
+$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/torch
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/torch
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/installed
+
+ui: install
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --host 127.0.0.1
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -not -path './mlruns/*' -prune -exec rm -rf {} +

@@ -1,0 +1,183 @@
+"""From a finished migration to the figures and examples that its report shows."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from llamaduo.config import Experiment
+from llamaduo.cost import Bill
+from llamaduo.migrate import Migration, Migrator, Read, Round
+from llamaduo.outcome import (
+    CostFacts,
+    Example,
+    Outcome,
+    Result,
+    RoundFacts,
+    StageFacts,
+    SystemFacts,
+)
+from llamaduo.records import Pair, Verdict
+from llamaduo.scores import METRICS, difference
+from llamaduo.stage import Visit
+from llamaduo.tracking import Promotion
+
+EXAMPLES = 5
+
+
+def account(
+    migrator: Migrator, migration: Migration, promotion: Promotion | None, run_id: str
+) -> Outcome:
+    """Everything that the terminal, the report and the tracker say of a migration."""
+    exp, visits = migrator.exp, migrator.lab.visits
+    cost = costs(exp, migration, visits)
+    objective = _objective(exp, migration.best)
+    return Outcome(
+        name=exp.name,
+        task=exp.task.name,
+        seed=exp.seed,
+        service=migrator.service.name,
+        local=migrator.local.name,
+        judge=f"{migrator.judge.name} {migrator.judge.version}",
+        judge_is_llm=exp.judge.kind not in ("embedding", "fake"),
+        gate=exp.gate.name,
+        stop=migration.stop,
+        stop_words=migration.stop_words,
+        result=result(migration),
+        best=migration.best.number,
+        rounds=tuple(_round(round, visits) for round in migration.rounds),
+        systems=tuple(systems(exp, migration)),
+        decision=migration.decision,
+        champion=promotion,
+        cost=cost,
+        stages=tuple(_stage(visit) for visit in visits),
+        examples=tuple(examples(migration)),
+        card=migration.coverage.card,
+        objective=objective,
+        run_id=run_id,
+        home=str(exp.tracking.home),
+    )
+
+
+def result(migration: Migration) -> Result:
+    """Qualified needs the gate twice: on dev, which chose the model, and on test, which did not."""
+    if migration.stop != "qualified":
+        return "not_qualified"
+    return "qualified" if migration.decision.passed else "not_confirmed"
+
+
+def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
+    """Every system on test, each with its paired difference to the untuned base."""
+    base = migration.test["base"].judged.rows()
+    found = []
+    for key, read in migration.test.items():
+        role = key if key in ("tuned", "base", "service") else "copy"
+        over = {
+            metric: difference(
+                read.judged.rows(), base, metric, confidence=exp.gate.confidence, seed=exp.seed
+            )
+            for metric in METRICS
+        }
+        facts = {
+            "role": role,
+            "name": read.name,
+            "scores": read.judged.scores,
+            "over_base": {k: v for k, v in over.items() if v is not None and key != "base"},
+        }
+        found.append(SystemFacts.model_validate(facts))
+    return found
+
+
+def costs(exp: Experiment, migration: Migration, visits: Sequence[Visit]) -> CostFacts:
+    """What the migration took and what a thousand answers take afterwards."""
+    service = migration.test["service"]
+    usd, simulated = _service_price(visits)
+    latency = migration.test["tuned"].latency
+    hourly = exp.local.usd_per_hour
+    local = None
+    if latency is not None and hourly is not None:
+        local = hourly * Decimal(str(latency)) * 1000 / 3600
+    made = [visit for visit in visits if not visit.reused]
+    return CostFacts(
+        spent=Bill.total(visit.bill for visit in made),
+        embodied=Bill.total(visit.bill for visit in visits),
+        seconds_spent=sum(visit.seconds for visit in made),
+        seconds_embodied=sum(visit.seconds for visit in visits),
+        service_usd_per_1000=usd if service.responses else None,
+        simulated=simulated,
+        local_seconds_per_1000=None if latency is None else 1000 * latency,
+        local_usd_per_1000=local,
+    )
+
+
+def _service_price(visits: Sequence[Visit]) -> tuple[Decimal | None, bool]:
+    """Dollars per thousand answers as the service LLM's own second answers to test cost them."""
+    bill = next(
+        (v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill()
+    )
+    simulated = bool(bill.simulated_usd)
+    cost = bill.simulated_usd if simulated else bill.usd
+    if not bill.calls or cost is None:
+        return None, simulated
+    return cost * 1000 / bill.calls, simulated
+
+
+def examples(migration: Migration) -> list[Example]:
+    """A few test prompts across the whole range of gains, from the largest to the largest loss."""
+    pairs = {pair.id: pair for pair in migration.coverage.split("test")}
+    rows = [_example(pair, migration.test) for pair in pairs.values()]
+    ordered = sorted(rows, key=lambda row: -row.gain)
+    if len(ordered) <= EXAMPLES:
+        return ordered
+    step = (len(ordered) - 1) / (EXAMPLES - 1)
+    return [ordered[round(i * step)] for i in range(EXAMPLES)]
+
+
+def _example(pair: Pair, reads: dict[str, Read]) -> Example:
+    base, tuned = _first(pair.id, reads["base"]), _first(pair.id, reads["tuned"])
+    scored = base[1] is not None and tuned[1] is not None
+    return Example(
+        prompt=pair.prompt.user,
+        reference=pair.response,
+        base=base[0] or "",
+        base_scores=base[1],
+        tuned=tuned[0] or "",
+        tuned_scores=tuned[1],
+        service=_first(pair.id, reads["service"])[0],
+        gain=tuned[1][0] - base[1][0] if scored and tuned[1] and base[1] else 0.0,
+    )
+
+
+def _first(prompt_id: str, read: Read) -> tuple[str | None, tuple[float, float] | None]:
+    text = next((r.text for r in read.responses if r.prompt_id == prompt_id and r.k == 0), None)
+    for row in read.judged.rows():
+        if row.prompt_id == prompt_id and row.k == 0 and isinstance(row, Verdict):
+            return text, (row.similarity, row.precision)
+    return text, None
+
+
+def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
+    made = [visit for visit in visits if visit.round == round.number]
+    return RoundFacts(
+        number=round.number,
+        pool=round.pool,
+        scores=round.read.judged.scores,
+        decision=round.decision,
+        losses=round.adapter.training.losses,
+        seconds=sum(visit.seconds for visit in made),
+        bill=Bill.total(visit.bill for visit in made),
+    )
+
+
+def _stage(visit: Visit) -> StageFacts:
+    return StageFacts(
+        name=visit.name,
+        label=visit.label,
+        round=visit.round,
+        seconds=visit.seconds,
+        reused=visit.reused,
+        bill=visit.bill,
+    )
+
+
+def _objective(exp: Experiment, best: Round) -> float | None:
+    name = exp.objective.removeprefix("dev/")
+    return best.read.judged.metrics.get(name)

@@ -1,0 +1,125 @@
+"""The one launcher: Hydra composes, pydantic validates, and a message or a result comes out.
+
+Only this file and `llamaduo/sweep/` know Hydra. Exit codes: 0; 2 for an error that the user can
+mend; 130 when interrupted. Any other failure is llamaduo's own and keeps its traceback.
+"""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from llamaduo.errors import LlamaduoError
+
+C = TypeVar("C", bound=BaseModel)
+
+_HERE = Path(__file__).parent
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+
+
+def launch(config_name: str, schema: type[C], command: Callable[[C], object]) -> None:
+    """Run a command on the configuration that `sys.argv` asks for; exits the process on errors.
+
+    What the command returns is what a sweep sees as the job's value.
+    """
+    # Without this Hydra prints a trimmed traceback of its own and exits with 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    stopped: list[BaseException] = []
+
+    def job(config: DictConfig) -> object:
+        try:
+            return command(validated(config, schema))
+        except (LlamaduoError, ValidationError, OSError, KeyboardInterrupt) as error:
+            # Kept out of Hydra's hands, which would print it its own way.
+            stopped.append(error)
+            return None
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+        if stopped:
+            raise stopped[0]
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except (LlamaduoError, HydraException, OmegaConfBaseException, ValidationError) as error:
+        sys.exit(_complain(message_of(error, schema)))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        what = f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home"
+        sys.exit(_complain(what))
+
+
+def validated(config: DictConfig, schema: type[C]) -> C:
+    """The composed configuration as the frozen model that the code sees."""
+    return schema.model_validate(OmegaConf.to_container(config, resolve=True))
+
+
+def _complain(message: str) -> int:
+    print(f"llamaduo: {message}", file=sys.stderr)
+    return 2
+
+
+def message_of(error: Exception, schema: type[BaseModel]) -> str:
+    """An error of the user's as one message: the thing, its value, the next act."""
+    if isinstance(error, ValidationError):
+        return "\n".join(_invalid(one) for one in error.errors(include_url=False))
+    text = str(error)
+    if isinstance(error, LlamaduoError):
+        return text
+    if option := re.search(r"Could not find '([^']+)'", text):
+        group, _, name = option[1].rpartition("/")
+        known = text.partition("Available options in")[2].split("\n\t")[1:]
+        choices = ", ".join(line.strip() for line in known)
+        return f"{group}={name}: no such option. Choose one of: {choices}"
+    if key := re.search(r"Could not override '([^']+)'", text):
+        given = _given(key[1])
+        near = difflib.get_close_matches(key[1], sorted(keys(schema)), n=1)
+        hint = f"did you mean {near[0]}?" if near else "--help shows all keys"
+        return f"{given}: no such key; {hint}"
+    return " ".join(text.split())
+
+
+def _given(key: str) -> str:
+    asked = [word.lstrip("+~") for word in sys.argv[1:]]
+    return next((word for word in asked if word.split("=")[0] == key), key)
+
+
+def _invalid(error: Any) -> str:
+    # A discriminated union puts its tag behind the group's name: service.recorded.price.
+    path = [str(part) for part in error["loc"]]
+    if len(path) > 1 and path[0] in ("service", "local", "judge", "gate", "tracking"):
+        del path[1]
+    where = ".".join(path) or "configuration"
+    if error["type"] == "extra_forbidden":
+        return f"{where}={error['input']}: no such key; leave it out or mend its name"
+    if error["type"] == "missing":
+        return f"{where}: has no value; set {where}=…"
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    value = error["input"]
+    given = where if isinstance(value, dict) else f"{where}={value}"
+    return f"{given}: {text}"
+
+
+def keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key that a configuration of this schema can have."""
+    for name, field in schema.model_fields.items():
+        yield prefix + name
+        for kind in _models(field.annotation):
+            yield from keys(kind, f"{prefix}{name}.")
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

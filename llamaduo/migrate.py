@@ -1,0 +1,255 @@
+"""The whole loop on one page.
+
+finetune → infer → judge → gate, and synthesis between rounds, until dev says stop; then test, once.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llamaduo import judge as judges
+from llamaduo import local as locals_
+from llamaduo import service as services
+from llamaduo.config import Experiment
+from llamaduo.gate import Decision, decide
+from llamaduo.judge import Judge
+from llamaduo.local import Local
+from llamaduo.outcome import Stop
+from llamaduo.records import Pair, Response
+from llamaduo.service import Service
+from llamaduo.stage import Lab
+from llamaduo.stages.answer import answer
+from llamaduo.stages.collect import Coverage, collect
+from llamaduo.stages.dedup import dedup
+from llamaduo.stages.finetune import Adapter, finetune
+from llamaduo.stages.infer import Answers, infer
+from llamaduo.stages.judge import Judged, anchor, assess
+from llamaduo.stages.promote import Bundle, promote
+from llamaduo.stages.synthesize import synthesize
+from llamaduo.text import sentences
+
+
+@dataclass(frozen=True)
+class Read:
+    """A system's responses to one split, judged; `latency` is in seconds per response."""
+
+    name: str
+    responses: tuple[Response, ...]
+    judged: Judged
+    latency: float | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """One pass of finetune → infer → judge → gate on dev."""
+
+    number: int
+    pool: int
+    adapter: Adapter
+    read: Read
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Migration:
+    """What the loop leaves: every round, why it stopped, and what test says of the best round."""
+
+    coverage: Coverage
+    rounds: tuple[Round, ...]
+    stop: Stop
+    stop_words: str
+    best: Round
+    test: dict[str, Read]
+    decision: Decision
+    bundle: Bundle | None
+
+
+@dataclass
+class Migrator:
+    """The parts of one experiment, built, and the lab in which its stages run."""
+
+    exp: Experiment
+    lab: Lab
+    service: Service = field(init=False)
+    local: Local = field(init=False)
+    judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Build what the configuration names."""
+        self.service = services.build(self.exp.service)
+        self.local = locals_.build(self.exp.local)
+        self.judge = judges.build(self.exp.judge)
+
+    def run(self) -> Migration:
+        """The loop until it stops, then test, then promotion when the gate passed both times."""
+        start = time.monotonic()
+        coverage = self.lab.run(collect(self.exp.task, seed=self.exp.seed))
+        train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
+        self.lab.run(anchor(self.judge, sorted(train, key=lambda pair: pair.id)))
+        yardstick = self.ask_service(dev, "dev")
+        rounds: list[Round] = []
+        pool = train
+        while True:
+            rounds.append(self.one_round(len(rounds), pool, dev, yardstick))
+            if stopped := self.stop(rounds, time.monotonic() - start):
+                break
+            grown = self.grow(len(rounds), pool, train, [*dev, *test])
+            if isinstance(grown, str):
+                stopped = "no_service", grown
+                break
+            pool = grown
+        best = self.best(rounds, stopped[0])
+        reads = self.read_test(best, test)
+        decision = self.gate(reads["tuned"], reads["service"])
+        promoted = stopped[0] == "qualified" and decision.passed
+        bundle = self.pack(best, coverage) if promoted else None
+        return Migration(coverage, tuple(rounds), *stopped, best, reads, decision, bundle)
+
+    def one_round(self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read) -> Round:
+        """Train on the pool, answer dev, have it judged, and hold it against the gate."""
+        stage = finetune(self.local, self.exp.hparams, pool, seed=self.exp.seed)
+        adapter = self.lab.run(stage, round=number)
+        read = self.ask_local("tuned", adapter, dev, "dev", round=number)
+        series = {f"dev/{name}": value for name, value in read.judged.metrics.items()}
+        self.lab.tracked.metrics({**series, "train/pairs": len(pool)}, step=number)
+        return Round(number, len(pool), adapter, read, self.gate(read, service))
+
+    def grow(
+        self, number: int, pool: Sequence[Pair], train: Sequence[Pair], held_out: Sequence[Pair]
+    ) -> list[Pair] | str:
+        """The pool with what the service LLM wrote for this round, or why it wrote nothing."""
+        written = self.lab.run(
+            synthesize(
+                self.service,
+                train,
+                topic=self.exp.task.topic,
+                config=self.exp.synthesis,
+                max_tokens=self.exp.service.max_tokens,
+                round=number,
+                seed=self.exp.seed,
+            ),
+            round=number,
+        )
+        if written.unanswered == written.requests:
+            return f"service={self.service.name} wrote nothing: {written.cause}"
+        stage = dedup(pool, written.pairs(), held_out, self.exp.synthesis.dedup)
+        return self.lab.run(stage, round=number).pairs()
+
+    def stop(self, rounds: Sequence[Round], seconds: float) -> tuple[Stop, str] | None:
+        """Why the loop ends after these rounds, in a word and in words; None to go on."""
+        exp, latest = self.exp, rounds[-1]
+        spent = self.lab.spent().usd
+        if latest.decision.passed and len(rounds) >= exp.min_rounds:
+            return "qualified", latest.decision.words
+        if len(rounds) >= exp.max_rounds:
+            return "max_rounds", f"max_rounds={exp.max_rounds} rounds are done"
+        if exp.budget.minutes is not None and seconds >= 60 * exp.budget.minutes:
+            return "budget", f"{seconds / 60:.1f} of budget.minutes={exp.budget.minutes:g} are used"
+        if exp.budget.usd is not None and (spent is None or spent >= exp.budget.usd):
+            shown = "an unknown sum" if spent is None else f"${spent}"
+            return "budget", f"{shown} of budget.usd={exp.budget.usd} is spent"
+        if self.flat(rounds):
+            return "plateau", f"{exp.synthesis.patience} rounds gained less than " + (
+                f"{exp.synthesis.min_gain:g} points of mean similarity on dev"
+            )
+        return None
+
+    def flat(self, rounds: Sequence[Round]) -> bool:
+        """Whether the last `patience` rounds each gained too little over the best before them."""
+        patience, least = self.exp.synthesis.patience, self.exp.synthesis.min_gain
+        means = [_similarity(round) for round in rounds]
+        recent = range(max(1, len(means) - patience), len(means))
+        gains = [means[i] - max(means[:i]) for i in recent]
+        return len(gains) == patience and all(gain < least for gain in gains)
+
+    def best(self, rounds: Sequence[Round], stop: Stop) -> Round:
+        """The round whose model is read on test: the one that qualified, else dev's best."""
+        return rounds[-1] if stop == "qualified" else max(rounds, key=_similarity)
+
+    def gate(self, candidate: Read, service: Read) -> Decision:
+        """What the gate says of a candidate."""
+        rows = candidate.judged.rows(), service.judged.rows()
+        return decide(self.exp.gate, *rows, seed=self.exp.seed)
+
+    def read_test(self, best: Round, test: Sequence[Pair]) -> dict[str, Read]:
+        """Test, read once: the candidate, its untuned self, the service LLM, and two plain copies."""
+        first_two = {pair.id: " ".join(sentences(pair.prompt.user)[:2]) for pair in test}
+        whole = {pair.id: pair.prompt.user for pair in test}
+        return {
+            "base": self.ask_local("base", None, test, "test"),
+            "tuned": self.ask_local("tuned", best.adapter, test, "test"),
+            "service": self.ask_service(test, "test"),
+            "first two sentences": self.copy("first two sentences", first_two, test),
+            "whole prompt": self.copy("whole prompt", whole, test),
+        }
+
+    def ask_local(
+        self, name: str, adapter: Adapter | None, pairs: Sequence[Pair], split: str, round: int | None = None
+    ) -> Read:
+        """K responses of the local LLM to each prompt, judged."""
+        label = f"{name} · {split}"
+        stage = infer(
+            self.local,
+            self.exp.hparams,
+            adapter,
+            [pair.prompt for pair in pairs],
+            self.exp.local.sampling,
+            max_new_tokens=self.exp.task.max_new_tokens,
+            seed=self.exp.seed,
+            label=label,
+        )
+        answers = self.lab.run(stage, round=round)
+        latency = answers.metrics.get("seconds_per_response")
+        return self.judged(name, answers.responses(), pairs, label, round, latency)
+
+    def ask_service(self, pairs: Sequence[Pair], split: str) -> Read:
+        """The service LLM's second answer to each prompt, judged against its first."""
+        label = f"service · {split}"
+        prompts = [pair.prompt for pair in pairs]
+        stage = answer(self.service, prompts, max_tokens=self.exp.service.max_tokens, label=label)
+        answers: Answers = self.lab.run(stage)
+        return self.judged("service", answers.responses(), pairs, label)
+
+    def copy(self, name: str, texts: dict[str, str], pairs: Sequence[Pair]) -> Read:
+        """A baseline that needs no model, judged like one."""
+        responses = [Response(prompt_id=key, k=0, text=text) for key, text in texts.items()]
+        return self.judged(name, responses, pairs, "copies · test")
+
+    def judged(
+        self,
+        name: str,
+        responses: Sequence[Response],
+        pairs: Sequence[Pair],
+        label: str,
+        round: int | None = None,
+        latency: float | None = None,
+    ) -> Read:
+        """Responses with the judge's verdicts on them."""
+        stage = assess(
+            self.judge,
+            pairs,
+            responses,
+            confidence=self.exp.gate.confidence,
+            seed=self.exp.seed,
+            label=label,
+        )
+        return Read(name, tuple(responses), self.lab.run(stage, round=round), latency)
+
+    def pack(self, best: Round, coverage: Coverage) -> Bundle:
+        """The champion, as the registry will keep it."""
+        stage = promote(
+            self.local,
+            self.exp.local,
+            self.exp.hparams,
+            best.adapter,
+            task=self.exp.task.name,
+            system=coverage.card.system,
+            max_new_tokens=self.exp.task.max_new_tokens,
+            seed=self.exp.seed,
+        )
+        return self.lab.run(stage)
+
+
+def _similarity(round: Round) -> float:
+    scores = round.read.judged.scores
+    return -1.0 if scores is None else scores.similarity.mean.value

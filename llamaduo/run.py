@@ -1,0 +1,62 @@
+"""One run from its configuration to its report: tracker, lab, loop, promotion, accounts."""
+
+from collections.abc import Callable
+
+from llamaduo import report, tracking
+from llamaduo.account import account
+from llamaduo.config import Experiment
+from llamaduo.migrate import Migrator
+from llamaduo.outcome import Outcome
+from llamaduo.stage import Lab
+from llamaduo.tracking import Run
+
+
+def run(exp: Experiment, say: Callable[[str], None] = print) -> Outcome:
+    """Migrate as configured, record everything, and end with the table and `report.html`."""
+    tracker = tracking.build(exp.tracking)
+    with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
+        tracked.params(exp.model_dump(mode="json"))
+        lab = Lab(exp.tracking.home, tracked, say)
+        migrator = Migrator(exp, lab)
+        migration = migrator.run()
+        promotion = None
+        if migration.bundle is not None:
+            promotion = tracker.promote(
+                tracked,
+                migration.bundle.path,
+                model=f"llamaduo-{exp.task.name}",
+                fingerprint=migration.bundle.fingerprint,
+                tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
+            )
+        outcome = account(migrator, migration, promotion, tracked.id)
+        page = report.write(outcome, exp.tracking.home / "reports")
+        _record(outcome, tracked)
+        tracked.files(page)
+        tracked.files(page.with_suffix(".json"))
+    say(report.table(outcome, page))
+    return outcome
+
+
+def _record(outcome: Outcome, tracked: Run) -> None:
+    figures: dict[str, float] = {}
+    for system in outcome.systems:
+        prefix = "test" if system.role == "tuned" else f"test_{system.name.replace(' ', '_')}"
+        if system.scores is not None:
+            figures |= {f"{prefix}/{name}": v for name, v in system.scores.flat().items()}
+    cost = outcome.cost
+    figures["cost/seconds_spent"] = cost.seconds_spent
+    figures["cost/seconds_embodied"] = cost.seconds_embodied
+    figures["cost/simulated_usd"] = float(cost.embodied.simulated_usd)
+    for name, bill in (("spent", cost.spent), ("embodied", cost.embodied)):
+        if bill.usd is not None:
+            figures[f"cost/usd_{name}"] = float(bill.usd)
+    tracked.metrics(figures)
+    for round in outcome.rounds:
+        costs = {"cost/seconds": round.seconds, "cost/simulated": float(round.bill.simulated_usd)}
+        if round.bill.usd is not None:
+            costs["cost/usd"] = float(round.bill.usd)
+        tracked.metrics(costs, step=round.number)
+    tags = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
+    if outcome.champion is not None:
+        tags["llamaduo.champion"] = outcome.champion.uri
+    tracked.tags(tags)

@@ -1,0 +1,105 @@
+"""A service LLM that replays a file of answers, keyed by the full request.
+
+A request whose prompt, limit or sample number is not that of a recorded one is refused, so an
+answer is never given to a question that it was not an answer to.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from llamaduo.artifact import Json
+from llamaduo.config import RecordedServiceConfig
+from llamaduo.cost import Bill
+from llamaduo.errors import DataError
+from llamaduo.records import Record, lines_of
+from llamaduo.service import Completion, Failure, Request
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+class Recording(Record):
+    """One recorded answer: the key of its request, the text, and its tokens.
+
+    `of` is the coverage row that it belongs to, `purpose` what was asked about it; both are for
+    people and for making the keys anew, and decide nothing when a request is looked up.
+    """
+
+    request: str
+    purpose: str
+    of: str
+    sample: int = Field(ge=0)
+    text: str
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+
+
+class RecordedService:
+    """Answers from a recording, at once and at a nominal price."""
+
+    replays = True
+
+    def __init__(self, config: RecordedServiceConfig) -> None:
+        self.name = config.name
+        self._price = config.price
+        self._path = recording_path(config)
+        content = _read(self._path, config.recording)
+        self._sha256 = hashlib.sha256(content).hexdigest()
+        self._rows = {row.request: row for row in parse(content, self._path)}
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """The recording by its content."""
+        return {"kind": "recorded", "sha256": self._sha256}
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
+        """The recorded answers, in order; a final `Failure` for what was never recorded."""
+        for request in requests:
+            row = self._rows.get(request.key)
+            if row is None:
+                cause = f"{self._path.name} has no answer to the request for {request.id}"
+                yield Failure(request_id=request.id, cause=cause, final=True)
+            else:
+                bill = Bill.call(row.input_tokens, row.output_tokens, self._price)
+                yield Completion(request_id=request.id, text=row.text, model=self.name, bill=bill)
+
+
+def recording_path(config: RecordedServiceConfig) -> Path:
+    """Where the recording lies."""
+    name = config.recording
+    return DATA / name.removeprefix("shipped:") if name.startswith("shipped:") else Path(name)
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"service.recording={name}: {error.strerror}. Give the path of a recording, "
+            "or choose another service"
+        ) from error
+
+
+def parse(content: bytes, path: Path) -> list[Recording]:
+    """The rows of a recording.
+
+    Raises:
+        DataError: a row is not a recorded answer; the message has its line number.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 at byte {error.start}; record it again") from None
+    rows = []
+    for number, line in lines_of(text):
+        try:
+            rows.append(Recording.model_validate_json(line))
+        except ValidationError as error:
+            what = error.errors(include_url=False)[0]
+            where = ".".join(map(str, what["loc"]))
+            raise DataError(
+                f"{path} line {number}: {where} {what['msg']}; record it again"
+            ) from None
+    return rows

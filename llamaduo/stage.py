@@ -1,0 +1,162 @@
+"""The stage contract, and the lab that runs each stage once.
+
+A stage is a name, an identity and a function that writes files under a path. `Lab.run` is the one
+place that knows how a result is found again, locked, built, recorded and kept.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from filelock import FileLock, Timeout
+
+from llamaduo.artifact import Artifact, Json, fingerprint, write_atomically
+from llamaduo.cost import Bill
+from llamaduo.tracking import Run
+
+A = TypeVar("A", bound=Artifact)
+
+LIBRARIES = ("llamaduo", "torch", "transformers", "peft", "trl", "bitsandbytes")
+
+
+@dataclass(frozen=True)
+class Stage(Generic[A]):
+    """One step of a migration.
+
+    `identity` holds all that makes the result this result, and nothing of where or how fast it ran.
+    `run` writes under the path that it is given and returns the artifact; it may find there what an
+    earlier start left behind. `label` tells people which of several runs of the stage this is.
+    """
+
+    name: str
+    makes: type[A]
+    identity: Mapping[str, Json]
+    run: Callable[[Path], A]
+    label: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the identity comes down to."""
+        return fingerprint(self.name, self.identity)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What `Lab.run` did for one stage: built it in `seconds`, or found it (`reused`)."""
+
+    name: str
+    label: str
+    round: int | None
+    fingerprint: str
+    seconds: float
+    bill: Bill
+    reused: bool
+
+
+@dataclass
+class Lab:
+    """A folder of finished stages, and the tracked run on whose behalf they are looked up or built.
+
+    `say` is told a line per stage. `visits` lists what was done, in order.
+    """
+
+    home: Path
+    tracked: Run
+    say: Callable[[str], None] = print
+    visits: list[Visit] = field(default_factory=list)
+
+    def spent(self) -> Bill:
+        """What the stages that were built, not found, took of the service LLM."""
+        return Bill.total(visit.bill for visit in self.visits if not visit.reused)
+
+    def run(self, stage: Stage[A], *, round: int | None = None) -> A:
+        """The artifact of a stage: the stored one, or built now, by one process at a time."""
+        stages = self.home / "stages"
+        home = stages / f"{stage.name}-{stage.fingerprint}"
+        (stages / "locks").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(stages / "locks" / f"{home.name}.lock")
+        try:
+            lock.acquire(timeout=0.05)
+        except Timeout:
+            self.say(f"{_title(stage, round)}  waits for another run that is making it")
+            lock.acquire()
+        try:
+            reused = home.exists()
+            artifact = stage.makes.load(home) if reused else self._build(stage, home, round)
+        finally:
+            lock.release()
+        record = json.loads((home / "record.json").read_text(encoding="utf-8"))
+        if reused:
+            self.tracked.tags({f"llamaduo.reused.{home.name}": record["run_id"]})
+            self._warn_of_other_versions(record["versions"])
+        seconds = float(record["seconds"])
+        self.visits.append(
+            Visit(
+                name=stage.name,
+                label=stage.label,
+                round=round,
+                fingerprint=stage.fingerprint,
+                seconds=seconds,
+                bill=artifact.bill,
+                reused=reused,
+            )
+        )
+        self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
+        return artifact
+
+    def _build(self, stage: Stage[A], home: Path, round: int | None) -> A:
+        part = home.with_name(home.name + ".part")
+        part.mkdir(exist_ok=True)
+        tags = {"llamaduo.stage": stage.name, "llamaduo.fingerprint": stage.fingerprint}
+        if round is not None:
+            tags["llamaduo.round"] = str(round)
+        with self.tracked.child(_title(stage, round).strip(), tags) as run:
+            run.params(stage.identity)
+            start = time.monotonic()
+            artifact = stage.run(part)
+            seconds = time.monotonic() - start
+            bill = artifact.bill
+            costs = {"cost/seconds": seconds, "cost/simulated_usd": float(bill.simulated_usd)}
+            if bill.usd is not None:
+                costs["cost/usd"] = float(bill.usd)
+            run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()} | costs)
+            artifact.publish(run)
+            artifact.save()
+            record = {
+                "run_id": run.id,
+                "seconds": seconds,
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "identity": stage.identity,
+                "versions": versions(),
+            }
+            write_atomically(part / "record.json", json.dumps(record, indent=1) + "\n")
+        part.rename(home)
+        return artifact.model_copy(update={"home": home})
+
+    def _warn_of_other_versions(self, made_with: Mapping[str, str]) -> None:
+        now = versions()
+        for name, version in made_with.items():
+            line = f"  made with {name} {version}, this is {now.get(name, 'not installed')}"
+            if now.get(name) != version:
+                self.say(line)
+
+
+def _title(stage: Stage[A], round: int | None) -> str:
+    where = "" if round is None else f"r{round}"
+    return f"{stage.name:<11}{where:<4}{stage.label:<16}"
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide numbers, as far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,70 @@
+"""answer: the service LLM's own second answer to the prompts, the yardstick of a relative gate.
+
+The recorded answers score 100 against themselves, so only an answer given independently of them
+says how much of a difference is the service's own.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llamaduo.cost import Bill
+from llamaduo.records import Prompt, Response, RowFile
+from llamaduo.service import Completion, Failure, Request, Service
+from llamaduo.stage import Stage
+from llamaduo.stages import digest
+from llamaduo.stages.infer import Answers
+
+VERSION = 1
+
+
+class ServiceAnswers(Answers):
+    """Second answers of the service LLM; `missing` prompts got none, `cause` is the first's why."""
+
+    missing: int
+    cause: str | None
+
+
+def request_of(prompt: Prompt, *, max_tokens: int) -> Request:
+    """The request for a second answer: the prompt as it stands."""
+    return Request(id=prompt.id, messages=prompt.messages, max_tokens=max_tokens)
+
+
+def answer(
+    service: Service, prompts: Sequence[Prompt], *, max_tokens: int, label: str
+) -> Stage[ServiceAnswers]:
+    """The stage that asks the service LLM each prompt once more."""
+    identity = {
+        "version": VERSION,
+        "service": service.identity,
+        "prompts": digest(prompts),
+        "max_tokens": max_tokens,
+    }
+
+    def run(home: Path) -> ServiceAnswers:
+        with RowFile(home / "outcomes.jsonl", Completion, Failure) as outcomes:
+            done = {row.request_id for row in outcomes.done if isinstance(row, Completion)}
+            left = [p for p in prompts if p.id not in done]
+            for outcome in service.complete([request_of(p, max_tokens=max_tokens) for p in left]):
+                outcomes.add(outcome)
+            completions = [row for row in outcomes.done if isinstance(row, Completion)]
+            failures = [row for row in outcomes.done if isinstance(row, Failure)]
+        with (home / "responses.jsonl").open("w", encoding="utf-8") as out:
+            for row in completions:
+                response = Response(
+                    prompt_id=row.request_id,
+                    k=0,
+                    text=row.text,
+                    prompt_tokens=row.bill.input_tokens,
+                    completion_tokens=row.bill.output_tokens,
+                )
+                out.write(response.model_dump_json(exclude_none=True) + "\n")
+        missing = len(prompts) - len(completions)
+        return ServiceAnswers(
+            home=home,
+            missing=missing,
+            cause=failures[0].cause if failures and missing else None,
+            bill=Bill.total(row.bill for row in completions),
+            metrics={"responses": len(completions), "missing": missing},
+        )
+
+    return Stage("answer", ServiceAnswers, identity, run, label)

@@ -1,0 +1,104 @@
+"""dedup: near copies leave the new pairs, and so does all that is too close to dev or test.
+
+MinHash proposes, ROUGE-L confirms, and exactly one of each cluster of copies is kept
+(paper.md section 2.2; the original kept none, section 7.5).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasketch import MinHash, MinHashLSH
+
+from llamaduo.artifact import Artifact
+from llamaduo.config import Dedup
+from llamaduo.records import Pair, read_jsonl, write_jsonl
+from llamaduo.stage import Stage
+from llamaduo.stages import digest
+from llamaduo.text import rouge_l_of, stems
+
+VERSION = 1
+
+
+class Pool(Artifact):
+    """The training pool after a round of synthesis: what was there, and what is new, in order."""
+
+    def pairs(self) -> list[Pair]:
+        """Every pair to train on."""
+        return read_jsonl(self.home / "pool.jsonl", Pair)
+
+
+def dedup(
+    pool: Sequence[Pair], new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup
+) -> Stage[Pool]:
+    """The stage that adds to the pool what is new in `new` and far from the held-out pairs."""
+    identity = {
+        "version": VERSION,
+        "pool": digest(pool),
+        "new": digest(new),
+        "held_out": digest(held_out),
+        "config": config.identity(),
+    }
+
+    def run(home: Path) -> Pool:
+        fresh = distinct(pool, new, config)
+        clean = decontaminate(fresh, held_out, config)
+        write_jsonl(home / "pool.jsonl", [*pool, *clean])
+        metrics = {
+            "new": len(new),
+            "copies": len(new) - len(fresh),
+            "contaminated": len(fresh) - len(clean),
+            "pool": len(pool) + len(clean),
+        }
+        return Pool(home=home, metrics=metrics)
+
+    return Stage("dedup", Pool, identity, run)
+
+
+def distinct(kept: Sequence[Pair], new: Sequence[Pair], config: Dedup) -> list[Pair]:
+    """The first of each cluster of near copies in `new`, unless `kept` has one of that cluster.
+
+    Two pairs are near copies when their texts, prompt and response together, are; a cluster is all
+    that a chain of near copies links. Comparing whole pairs keeps apart, say, the many rows of a
+    classification task that share one short response.
+    """
+    rows = [*kept, *new]
+    cluster = list(range(len(rows)))
+
+    def root(i: int) -> int:
+        while cluster[i] != i:
+            cluster[i] = cluster[cluster[i]]
+            i = cluster[i]
+        return i
+
+    for i, j in near_copies([f"{row.prompt.user}\n{row.response}" for row in rows], config):
+        a, b = sorted((root(i), root(j)))
+        cluster[b] = a
+    # The lowest index is a cluster's root, and what is kept already comes first.
+    return [rows[i] for i in range(len(kept), len(rows)) if root(i) == i]
+
+
+def decontaminate(new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup) -> list[Pair]:
+    """The pairs of `new` whose prompt is no near copy of a held-out prompt."""
+    texts = [row.prompt.user for row in (*held_out, *new)]
+    border = len(held_out)
+    close = {j - border for i, j in near_copies(texts, config) if i < border <= j}
+    return [row for i, row in enumerate(new) if i not in close]
+
+
+def near_copies(texts: Sequence[str], config: Dedup) -> list[tuple[int, int]]:
+    """Index pairs (i < j) of texts whose ROUGE-L F exceeds `config.rouge_l`.
+
+    Only pairs that MinHash-LSH proposes are compared, so a copy whose words overlap less than
+    `config.jaccard` is likely missed.
+    """
+    index = MinHashLSH(threshold=config.jaccard, num_perm=config.permutations)
+    stemmed = [stems(text) for text in texts]
+    found = []
+    for j, tokens in enumerate(stemmed):
+        sketch = MinHash(num_perm=config.permutations)
+        sketch.update_batch([token.encode() for token in set(tokens)])
+        for i in sorted(index.query(sketch)):
+            if rouge_l_of(stemmed[i], tokens) > config.rouge_l:
+                found.append((i, j))
+        index.insert(j, sketch)
+    return found

@@ -1,0 +1,59 @@
+"""finetune: an adapter on the local LLM's base, trained on the pool as it now stands."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from llamaduo.artifact import Artifact, write_atomically
+from llamaduo.config import HparamsConfig
+from llamaduo.local import Local, Training
+from llamaduo.records import Pair
+from llamaduo.stage import Stage
+from llamaduo.stages import digest
+from llamaduo.tracking import Run
+
+VERSION = 1
+
+
+class Adapter(Artifact):
+    """A trained adapter in `adapter/`, and how its training went."""
+
+    training: Training
+    rows: int
+
+    @property
+    def path(self) -> Path:
+        """The adapter's folder."""
+        return self.home / "adapter"
+
+    def publish(self, run: Run) -> None:
+        """Log the loss curve and the adapter itself."""
+        for step, loss in self.training.losses:
+            run.metrics({"finetune/loss": loss}, step=step)
+        run.files(self.path, "adapter")
+
+
+def finetune(
+    local: Local, hparams: HparamsConfig, pool: Sequence[Pair], *, seed: int
+) -> Stage[Adapter]:
+    """The stage that trains from the base on every pair of the pool."""
+    identity = {
+        "version": VERSION,
+        "local": local.identity(hparams),
+        "hparams": hparams.identity(),
+        "pool": digest(pool),
+        "seed": seed,
+    }
+
+    def run(home: Path) -> Adapter:
+        training = local.train(pool, hparams, seed=seed, out=home)
+        write_atomically(home / "training.json", training.model_dump_json(indent=1) + "\n")
+        metrics = {
+            "rows": len(pool),
+            "tokens": training.tokens,
+            "tokens_per_second": training.tokens / training.seconds,
+            "loss_first": training.losses[0][1],
+            "loss_last": training.losses[-1][1],
+        }
+        return Adapter(home=home, training=training, rows=len(pool), metrics=metrics)
+
+    return Stage("finetune", Adapter, identity, run)
