@@ -14,7 +14,7 @@ from llamaduo.cost import Bill
 if TYPE_CHECKING:
     from llamaduo.tracking import Run
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | Mapping[str, Json] | None"
 
 
 def fingerprint(name: str, identity: Mapping[str, Json]) -> str:

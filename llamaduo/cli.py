@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
@@ -76,6 +76,9 @@ def message_of(error: Exception, schema: type[BaseModel]) -> str:
     text = str(error)
     if isinstance(error, LlamaduoError):
         return text
+    if isinstance(error, OverrideParseException):
+        key = error.override.split("=")[0]
+        return f"{error.override}: cannot be read; put the value in quotes: \"{key}='…'\""
     if option := re.search(r"Could not find '([^']+)'", text):
         group, _, name = option[1].rpartition("/")
         known = text.partition("Available options in")[2].split("\n\t")[1:]

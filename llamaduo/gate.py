@@ -42,7 +42,7 @@ Verdicts = Sequence[Verdict | JudgeFailure]
 
 
 def decide(config: GateConfig, candidate: Verdicts, service: Verdicts, *, seed: int) -> Decision:
-    """Hold a candidate's verdicts against the gate; both sides come from the same judge and prompts.
+    """Hold a candidate's verdicts against the gate; one judge, the same prompts.
 
     A relative gate without the service LLM's own scores is not passed: unknown is not good enough.
     """
@@ -76,13 +76,10 @@ def _absolute(config: AbsoluteGateConfig, candidate: Verdicts, metric: Metric, s
     scores = summarise(candidate, confidence=config.confidence, seed=seed)
     if scores is None:
         words = f"{metric}: no response could be judged"
-        return Check(
-            metric=metric, seen=None, needed=config.threshold, passed=False, words=words
-        )
+        return Check(metric=metric, seen=None, needed=config.threshold, passed=False, words=words)
     mean = scores.of(metric).mean
     passed = mean.value >= config.threshold
     words = (
-        f"mean {metric} {mean.value:.1f} {'reaches' if passed else 'is below'} "
-        f"{config.threshold:g}"
+        f"mean {metric} {mean.value:.1f} {'reaches' if passed else 'is below'} {config.threshold:g}"
     )
     return Check(metric=metric, seen=mean, needed=config.threshold, passed=passed, words=words)

@@ -24,7 +24,7 @@ from llamaduo.stages.dedup import dedup
 from llamaduo.stages.finetune import Adapter, finetune
 from llamaduo.stages.infer import Answers, infer
 from llamaduo.stages.judge import Judged, anchor, assess
-from llamaduo.stages.promote import Bundle, promote
+from llamaduo.stages.promote import Packed, promote
 from llamaduo.stages.synthesize import synthesize
 from llamaduo.text import sentences
 
@@ -61,7 +61,7 @@ class Migration:
     best: Round
     test: dict[str, Read]
     decision: Decision
-    bundle: Bundle | None
+    bundle: Packed | None
 
 
 @dataclass
@@ -89,23 +89,23 @@ class Migrator:
         yardstick = self.ask_service(dev, "dev")
         rounds: list[Round] = []
         pool = train
-        while True:
+        stopped: tuple[Stop, str] | None = None
+        while stopped is None:
             rounds.append(self.one_round(len(rounds), pool, dev, yardstick))
-            if stopped := self.stop(rounds, time.monotonic() - start):
-                break
-            grown = self.grow(len(rounds), pool, train, [*dev, *test])
-            if isinstance(grown, str):
-                stopped = "no_service", grown
-                break
-            pool = grown
-        best = self.best(rounds, stopped[0])
+            stopped = self.stop(rounds, time.monotonic() - start)
+            if stopped is None:
+                pool, stopped = self.grow(len(rounds), pool, train, [*dev, *test])
+        stop, words = stopped
+        best = self.best(rounds, stop)
         reads = self.read_test(best, test)
         decision = self.gate(reads["tuned"], reads["service"])
-        promoted = stopped[0] == "qualified" and decision.passed
+        promoted = stop == "qualified" and decision.passed
         bundle = self.pack(best, coverage) if promoted else None
-        return Migration(coverage, tuple(rounds), *stopped, best, reads, decision, bundle)
+        return Migration(coverage, tuple(rounds), stop, words, best, reads, decision, bundle)
 
-    def one_round(self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read) -> Round:
+    def one_round(
+        self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read
+    ) -> Round:
         """Train on the pool, answer dev, have it judged, and hold it against the gate."""
         stage = finetune(self.local, self.exp.hparams, pool, seed=self.exp.seed)
         adapter = self.lab.run(stage, round=number)
@@ -115,9 +115,9 @@ class Migrator:
         return Round(number, len(pool), adapter, read, self.gate(read, service))
 
     def grow(
-        self, number: int, pool: Sequence[Pair], train: Sequence[Pair], held_out: Sequence[Pair]
-    ) -> list[Pair] | str:
-        """The pool with what the service LLM wrote for this round, or why it wrote nothing."""
+        self, number: int, pool: list[Pair], train: Sequence[Pair], held_out: Sequence[Pair]
+    ) -> tuple[list[Pair], tuple[Stop, str] | None]:
+        """The pool with what the service LLM wrote for this round, or that it wrote nothing."""
         written = self.lab.run(
             synthesize(
                 self.service,
@@ -131,9 +131,10 @@ class Migrator:
             round=number,
         )
         if written.unanswered == written.requests:
-            return f"service={self.service.name} wrote nothing: {written.cause}"
+            words = f"service={self.service.name} wrote nothing: {written.cause}"
+            return pool, ("no_service", words)
         stage = dedup(pool, written.pairs(), held_out, self.exp.synthesis.dedup)
-        return self.lab.run(stage, round=number).pairs()
+        return self.lab.run(stage, round=number).pairs(), None
 
     def stop(self, rounds: Sequence[Round], seconds: float) -> tuple[Stop, str] | None:
         """Why the loop ends after these rounds, in a word and in words; None to go on."""
@@ -172,7 +173,7 @@ class Migrator:
         return decide(self.exp.gate, *rows, seed=self.exp.seed)
 
     def read_test(self, best: Round, test: Sequence[Pair]) -> dict[str, Read]:
-        """Test, read once: the candidate, its untuned self, the service LLM, and two plain copies."""
+        """Test, read once: the candidate, its untuned self, the service LLM and two copies."""
         first_two = {pair.id: " ".join(sentences(pair.prompt.user)[:2]) for pair in test}
         whole = {pair.id: pair.prompt.user for pair in test}
         return {
@@ -184,7 +185,12 @@ class Migrator:
         }
 
     def ask_local(
-        self, name: str, adapter: Adapter | None, pairs: Sequence[Pair], split: str, round: int | None = None
+        self,
+        name: str,
+        adapter: Adapter | None,
+        pairs: Sequence[Pair],
+        split: str,
+        round: int | None = None,
     ) -> Read:
         """K responses of the local LLM to each prompt, judged."""
         label = f"{name} · {split}"
@@ -235,7 +241,7 @@ class Migrator:
         )
         return Read(name, tuple(responses), self.lab.run(stage, round=round), latency)
 
-    def pack(self, best: Round, coverage: Coverage) -> Bundle:
+    def pack(self, best: Round, coverage: Coverage) -> Packed:
         """The champion, as the registry will keep it."""
         stage = promote(
             self.local,

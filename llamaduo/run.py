@@ -56,7 +56,7 @@ def _record(outcome: Outcome, tracked: Run) -> None:
         if round.bill.usd is not None:
             costs["cost/usd"] = float(round.bill.usd)
         tracked.metrics(costs, step=round.number)
-    tags = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
+    tags: dict[str, str] = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
     if outcome.champion is not None:
         tags["llamaduo.champion"] = outcome.champion.uri
     tracked.tags(tags)

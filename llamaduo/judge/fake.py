@@ -1,6 +1,7 @@
 """A judge of a few lines: word overlap with the reference, and with the prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from llamaduo.artifact import Json
 from llamaduo.config import FakeJudgeConfig
@@ -46,4 +47,4 @@ class FakeJudge:
 
 def _pieces(text: str) -> set[str]:
     words = text.lower().split()
-    return {*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))}
+    return {*words, *(f"{a} {b}" for a, b in pairwise(words))}

@@ -1,4 +1,4 @@
-"""A local LLM of a few lines: it learns the length of an answer, and stumbles less with practice."""
+"""A local LLM of a few lines: it learns how long answers are, and mumbles less with practice."""
 
 import json
 import random
@@ -14,7 +14,7 @@ VERSION = 1
 
 
 class FakeLocal:
-    """Copies the prompt; trained on n pairs, it stops at their mean length and mumbles 8 in 8 + n.
+    """Copies the prompt; trained on n pairs, it stops at their mean length and mumbles 4 words in 8 + n.
 
     Deterministic, and quick enough to run a whole migration in a test.
     """
@@ -54,14 +54,12 @@ class FakeLocal:
         learned = {"pairs": 0, "words": max_new_tokens}
         if adapter is not None:
             learned = json.loads((adapter / "adapter.json").read_text(encoding="utf-8"))
-        stumble = 8 / (8 + learned["pairs"]) if temperature > 0 else 0.0
+        stumble = 4 / (8 + learned["pairs"]) if temperature > 0 else 0.0
         for prompt, k in asks:
             chance = random.Random(f"{seed} {prompt.id} {k}")
             source = prompt.user.split()
             wanted = min(learned["words"], max_new_tokens)
-            words = [
-                "erm" if chance.random() < stumble else word for word in source[:wanted]
-            ]
+            words = ["erm" if chance.random() < stumble else word for word in source[:wanted]]
             yield Response(
                 prompt_id=prompt.id,
                 k=k,

@@ -7,6 +7,7 @@ says how much of a difference is the service's own.
 from collections.abc import Sequence
 from pathlib import Path
 
+from llamaduo.artifact import Json
 from llamaduo.cost import Bill
 from llamaduo.records import Prompt, Response, RowFile
 from llamaduo.service import Completion, Failure, Request, Service
@@ -33,7 +34,7 @@ def answer(
     service: Service, prompts: Sequence[Prompt], *, max_tokens: int, label: str
 ) -> Stage[ServiceAnswers]:
     """The stage that asks the service LLM each prompt once more."""
-    identity = {
+    identity: dict[str, Json] = {
         "version": VERSION,
         "service": service.identity,
         "prompts": digest(prompts),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datasketch import MinHash, MinHashLSH
 
-from llamaduo.artifact import Artifact
+from llamaduo.artifact import Artifact, Json
 from llamaduo.config import Dedup
 from llamaduo.records import Pair, read_jsonl, write_jsonl
 from llamaduo.stage import Stage
@@ -31,7 +31,7 @@ def dedup(
     pool: Sequence[Pair], new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup
 ) -> Stage[Pool]:
     """The stage that adds to the pool what is new in `new` and far from the held-out pairs."""
-    identity = {
+    identity: dict[str, Json] = {
         "version": VERSION,
         "pool": digest(pool),
         "new": digest(new),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Artifact, write_atomically
+from llamaduo.artifact import Artifact, Json, write_atomically
 from llamaduo.config import HparamsConfig
 from llamaduo.local import Local, Training
 from llamaduo.records import Pair
@@ -36,7 +36,7 @@ def finetune(
     local: Local, hparams: HparamsConfig, pool: Sequence[Pair], *, seed: int
 ) -> Stage[Adapter]:
     """The stage that trains from the base on every pair of the pool."""
-    identity = {
+    identity: dict[str, Json] = {
         "version": VERSION,
         "local": local.identity(hparams),
         "hparams": hparams.identity(),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Artifact
+from llamaduo.artifact import Artifact, Json
 from llamaduo.config import HparamsConfig, Sampling
 from llamaduo.local import Local
 from llamaduo.progress import bar
@@ -42,7 +42,7 @@ def infer(
     label: str,
 ) -> Stage[Answers]:
     """The stage that asks the local LLM; `adapter` None asks the untuned base."""
-    identity = {
+    identity: dict[str, Json] = {
         "version": VERSION,
         "local": local.identity(hparams),
         "adapter": None if adapter is None else adapter.fingerprint,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Artifact
+from llamaduo.artifact import Artifact, Json
 from llamaduo.errors import JudgeError
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
@@ -45,7 +45,7 @@ def assess(
     label: str,
 ) -> Stage[Judged]:
     """The stage that judges responses to the prompts of pairs, with their recorded responses."""
-    identity = {
+    identity: dict[str, Json] = {
         "version": VERSION,
         "judge": judge.identity,
         "pairs": digest(pairs),
@@ -94,7 +94,11 @@ def anchor(judge: Judge, pairs: Sequence[Pair]) -> Stage[Anchored]:
     Raises (when run):
         JudgeError: it ranks them wrongly.
     """
-    identity = {"version": VERSION, "judge": judge.identity, "pairs": digest(pairs)}
+    identity: dict[str, Json] = {
+        "version": VERSION,
+        "judge": judge.identity,
+        "pairs": digest(pairs),
+    }
 
     def run(home: Path) -> Anchored:
         if not pairs:

@@ -1,10 +1,10 @@
 """promote: what the registry keeps of a qualified model: its adapter, and how to ask it."""
 
-import json
 import shutil
 from pathlib import Path
 
-from llamaduo.artifact import Artifact, Json, write_atomically
+from llamaduo.artifact import Artifact, Json
+from llamaduo.champion import Bundle
 from llamaduo.config import HparamsConfig, LocalConfig
 from llamaduo.local import Local
 from llamaduo.stage import Stage
@@ -13,8 +13,8 @@ from llamaduo.stages.finetune import Adapter
 VERSION = 1
 
 
-class Bundle(Artifact):
-    """`bundle/`: `champion.json` and `adapter/`; the base is named by its sha256, not copied."""
+class Packed(Artifact):
+    """A champion's bundle in `bundle/`; the base is named by its sha256, not copied."""
 
     @property
     def path(self) -> Path:
@@ -32,30 +32,29 @@ def promote(
     system: str | None,
     max_new_tokens: int,
     seed: int,
-) -> Stage[Bundle]:
+) -> Stage[Packed]:
     """The stage that packs a champion, with all that a new process needs to answer as it does."""
-    champion: dict[str, Json] = {
-        "task": task,
-        "system": system,
-        "max_new_tokens": max_new_tokens,
-        "seed": seed,
-        "model": f"{task}-{local.name}",
-        "local": config.model_dump(mode="json"),
-        "hparams": hparams.model_dump(mode="json"),
-        "identity": dict(local.identity(hparams)),
-    }
+    bundle = Bundle(
+        task=task,
+        system=system,
+        max_new_tokens=max_new_tokens,
+        seed=seed,
+        local=config,
+        hparams=hparams,
+        model=f"{task}-{local.name}",
+        identity=dict(local.identity(hparams)),
+    )
     identity: dict[str, Json] = {
         "version": VERSION,
         "adapter": adapter.fingerprint,
-        "champion": {k: v for k, v in champion.items() if k not in ("local", "hparams")},
+        "bundle": bundle.model_dump(mode="json", exclude={"local", "hparams"}),
     }
 
-    def run(home: Path) -> Bundle:
-        bundle = Bundle(home=home)
-        shutil.rmtree(bundle.path, ignore_errors=True)
-        shutil.copytree(adapter.path, bundle.path / "adapter")
-        text = json.dumps(champion, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(bundle.path / "champion.json", text)
-        return bundle
+    def run(home: Path) -> Packed:
+        packed = Packed(home=home)
+        shutil.rmtree(packed.path, ignore_errors=True)
+        shutil.copytree(adapter.path, packed.path / "adapter")
+        bundle.save(packed.path)
+        return packed
 
-    return Stage("promote", Bundle, identity, run)
+    return Stage("promote", Packed, identity, run)

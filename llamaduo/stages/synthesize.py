@@ -78,9 +78,7 @@ class Written(Record):
     response: str
 
 
-def request_of(
-    seed_pair: Pair, *, topic: str, pairs: int, max_tokens: int, sample: int
-) -> Request:
+def request_of(seed_pair: Pair, *, topic: str, pairs: int, max_tokens: int, sample: int) -> Request:
     """The request for more pairs like one training pair."""
     text = PROMPT.substitute(
         topic=topic,
@@ -166,7 +164,9 @@ def _read(
             if not instruction.strip() or not response.strip():
                 refused.append(Refused(seed_id=seed_pair.id, reason="an empty text"))
                 continue
-            pairs.append(_like(seed_pair, f"{seed_pair.id}-r{round}-{number}", instruction, response))
+            pairs.append(
+                _like(seed_pair, f"{seed_pair.id}-r{round}-{number}", instruction, response)
+            )
     return pairs, refused
 
 

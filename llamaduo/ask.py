@@ -1,0 +1,51 @@
+"""`echo "text" | python -m llamaduo.ask task=summarize`: one answer of a task's champion."""
+
+import sys
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from llamaduo import cli, tracking
+from llamaduo.artifact import Json
+from llamaduo.config import Config, Count, TaskConfig, TrackingConfig
+from llamaduo.errors import DataError
+
+
+class Ask(Config):
+    """What to ask with; `max_tokens` null leaves it to the champion."""
+
+    task: TaskConfig
+    tracking: TrackingConfig
+    max_tokens: Count | None
+    temperature: Annotated[float, Field(ge=0)]
+
+
+def ask(config: Ask) -> None:
+    """Print the champion's answer to the text on standard input."""
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input is not UTF-8 at byte {error.start}") from None
+    if not text:
+        raise DataError('standard input is empty: echo "text" | python -m llamaduo.ask task=…')
+    champion = tracking.build(config.tracking).champion(f"llamaduo-{config.task.name}")
+    request: dict[str, Json] = {
+        "messages": [{"role": "user", "content": text}],
+        "temperature": config.temperature,
+    }
+    if config.max_tokens is not None:
+        request["max_tokens"] = config.max_tokens
+    try:
+        completion: Any = champion(request)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    print(completion["choices"][0]["message"]["content"])
+
+
+def main() -> None:
+    """The entry point of the command line."""
+    cli.launch("ask", Ask, ask)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What every local LLM keeps."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llamaduo.config import HparamsConfig
+from llamaduo.local import Local
+from llamaduo.records import Pair, Prompt
+
+
+class LocalContract:
+    """Give `local`, `hparams` and `pairs` (four or more) as fixtures."""
+
+    @pytest.fixture
+    def ask(self, local: Local, hparams: HparamsConfig):
+        def ask(asks: list[tuple[Prompt, int]], **changed: object):
+            settings = {
+                "adapter": None,
+                "temperature": 0.7,
+                "top_p": 1.0,
+                "max_new_tokens": 8,
+                "seed": 1,
+                **changed,
+            }
+            rows = list(local.generate(asks, hparams, **settings))
+            return {(row.prompt_id, row.k): row for row in rows}
+
+        return ask
+
+    def test_every_ask_gets_one_response(self, ask, pairs: list[Pair]):
+        asks = [(pair.prompt, k) for pair in pairs[:3] for k in (0, 2)]
+        found = ask(asks)
+        assert sorted(found) == sorted((prompt.id, k) for prompt, k in asks)
+        assert all((row.completion_tokens or 0) <= 8 for row in found.values())
+        assert all((row.prompt_tokens or 1) > 0 for row in found.values())
+
+    def test_a_response_does_not_depend_on_its_company(self, ask, pairs: list[Pair]):
+        prompt = pairs[0].prompt
+        alone = ask([(prompt, 1)])[prompt.id, 1]
+        among = ask([(p.prompt, k) for p in pairs[:3] for k in (0, 1)])[prompt.id, 1]
+        assert among == alone
+
+    def test_seeds_and_k_draw_other_responses(self, ask, pairs: list[Pair]):
+        prompt = pairs[0].prompt
+        hot = {"temperature": 1.5, "max_new_tokens": 16}
+        rows = ask([(prompt, k) for k in range(4)], **hot)
+        assert len({row.text for row in rows.values()}) > 1
+        assert ask([(prompt, 0)], **hot) == ask([(prompt, 0)], **hot)
+        assert {r.text for r in rows.values()} != {
+            r.text for r in ask([(prompt, k) for k in range(4)], seed=2, **hot).values()
+        }
+
+    def test_nothing_asked_nothing_answered(self, ask):
+        assert ask([]) == {}
+
+    def test_training_leaves_an_adapter_that_changes_answers(
+        self, ask, local: Local, hparams: HparamsConfig, pairs: list[Pair], tmp_path: Path
+    ):
+        training = local.train(pairs[:4], hparams, seed=1, out=tmp_path)
+        assert training.tokens > training.completion_tokens > 0
+        assert training.losses
+        assert any((tmp_path / "adapter").iterdir())
+        asks = [(pair.prompt, 0) for pair in pairs[:2]]
+        settings = {"max_new_tokens": 64, "temperature": 0}
+        tuned = ask(asks, adapter=tmp_path / "adapter", **settings)
+        assert tuned != ask(asks, **settings)
+
+    def test_identity_is_plain_json(self, local: Local, hparams: HparamsConfig):
+        json.dumps(local.identity(hparams), allow_nan=False)
+        assert local.name

@@ -1,0 +1,57 @@
+"""Every choice that conf/ offers composes and is valid, alone and in every experiment."""
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from conftest import composed
+
+from llamaduo import cli
+
+GROUPS = ("task", "service", "local", "judge", "hparams", "synthesis", "gate", "tracking")
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (cli.CONF / group).glob("*.yaml"))
+
+
+CHOICES = list(chain.from_iterable([(g, o) for o in options(g)] for g in GROUPS))
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes_with_every_experiment(experiment, group, option):
+    exp = composed(f"+experiment={experiment}", f"{group}={option}")
+    chosen = getattr(exp, group)
+    assert chosen == getattr(composed(f"{group}={option}"), group)
+
+
+@pytest.mark.parametrize(
+    "name", ["gemma_2b", "gemma_7b", "mistral_7b", "llama3_8b", "llama32_1b", "smollm2_135m"]
+)
+def test_promised_local_models_are_there(name):
+    local = composed(f"local={name}").local
+    assert local.kind == "hf"
+    assert "/" in local.hub_id
+    assert local.name == name
+
+
+@pytest.mark.parametrize("path", sorted(cli.CONF.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_file_opens_with_what_it_is_and_how_to_use_it(path: Path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comment = next(line for line in lines if not line.startswith("# @package"))
+    assert comment.startswith("# ")
+    stem = path.stem
+    used = {"config": "python -m llamaduo", "ask": "llamaduo.ask"}.get(stem, f"={stem}")
+    assert used in comment
+
+
+def test_an_option_and_a_value_inside_it_both_win_over_the_experiment():
+    exp = composed("+experiment=summarize", "gate=paper_absolute", "hparams.epochs=7", "seed=3")
+    assert exp.gate.kind == "absolute"
+    assert exp.hparams.epochs == 7
+    assert exp.seed == 3
+
+
+def test_no_yaml_instantiates_code():
+    assert not [p for p in cli.CONF.rglob("*.yaml") if "_target_" in p.read_text(encoding="utf-8")]

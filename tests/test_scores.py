@@ -1,0 +1,122 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.scores import coverage, difference, estimate, ratio, summarise
+
+
+def verdict(prompt: str, k: int, similarity: float, precision: float = 50, m: int = 0) -> Verdict:
+    return Verdict(
+        prompt_id=prompt,
+        k=k,
+        m=m,
+        similarity=similarity,
+        precision=precision,
+        reason="",
+        judge="j",
+        version="1",
+    )
+
+
+def failure(prompt: str, k: int) -> JudgeFailure:
+    return JudgeFailure(prompt_id=prompt, k=k, cause="c", judge="j", version="1")
+
+
+@pytest.mark.parametrize(("reached", "total", "percent"), [(40, 64, 62), (46, 64, 72), (1, 8, 12)])
+def test_coverage_rounds_half_to_even_as_the_paper_does(reached, total, percent):
+    assert coverage(reached, total) == percent
+
+
+@given(st.integers(0, 60))
+def test_coverage_of_sixty_is_never_off_by_more_than_half(k):
+    assert abs(coverage(k, 60) - Fraction(100 * k, 60)) <= Fraction(1, 2)
+
+
+def test_summary_counts_responses_not_prompts():
+    rows = [verdict("a", 0, 40), verdict("a", 1, 80), verdict("b", 0, 50), verdict("b", 1, 70)]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.similarity.mean.value == 60
+    assert scores.similarity.coverage_50 == 75
+    assert scores.similarity.coverage_70 == 50
+    assert scores.both_70 == 0
+    assert (scores.prompts, scores.responses) == (2, 4)
+
+
+def test_failures_are_counted_and_never_averaged_in():
+    rows = [verdict("a", 0, 40), failure("a", 1), failure("b", 0)]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.similarity.mean.value == 40
+    assert (scores.failures, scores.prompts) == (2, 1)
+    assert scores.similarity.mean.low is None
+    assert summarise([failure("a", 0)], confidence=0.95, seed=1) is None
+
+
+def test_repeats_of_a_judgement_are_one_score():
+    rows = [verdict("a", 0, 40, m=0), verdict("a", 0, 60, m=1), verdict("b", 0, 90)]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.similarity.mean.value == 70
+    assert scores.responses == 2
+
+
+def test_intervals_follow_prompts_not_responses():
+    rng = np.random.default_rng(0)
+    means = rng.normal(60, 10, 20)
+    wide = [verdict(f"p{i}", k, x) for i, x in enumerate(means) for k in range(4)]
+    spread = [verdict(f"p{i}-{k}", 0, x) for i, x in enumerate(means) for k in range(4)]
+    by_prompt = summarise(wide, confidence=0.95, seed=1)
+    by_response = summarise(spread, confidence=0.95, seed=1)
+    assert by_prompt is not None
+    assert by_response is not None
+    first, second = by_prompt.similarity.mean, by_response.similarity.mean
+    assert first.low is not None
+    assert second.low is not None
+    assert first.value == pytest.approx(second.value)
+    assert first.value - first.low > 1.7 * (second.value - second.low)
+
+
+def test_nominal_coverage_of_the_interval_at_twenty_skewed_prompts():
+    """A 95 % interval holds the true mean in 95 % of trials, within what 400 trials can tell."""
+    rng = np.random.default_rng(7)
+    hits = 0
+    for trial in range(400):
+        sample = 100 * rng.beta(4, 2, 20)
+        found = estimate([(x, 1.0) for x in sample], confidence=0.95, seed=trial, top=100)
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 100 * 4 / 6 <= found.high
+    assert 0.925 <= hits / 400 <= 0.98
+
+
+def test_an_estimate_is_the_same_for_the_same_seed_and_degenerate_without_spread():
+    table = [(float(x), 1.0) for x in range(10)]
+    once, again = (estimate(table, confidence=0.9, seed=3) for _ in range(2))
+    assert once == again
+    flat = estimate([(5.0, 1.0)] * 8, confidence=0.9, seed=3)
+    assert (flat.low, flat.value, flat.high) == (5, 5, 5)
+
+
+def test_differences_and_ratios_are_taken_prompt_by_prompt_on_common_prompts():
+    a = [verdict(f"p{i}", 0, 50 + i) for i in range(10)]
+    b = [verdict(f"p{i}", 0, 40 + i) for i in range(10)] + [verdict("only b", 0, 0)]
+    gain = difference(a, b, "similarity", confidence=0.95, seed=1)
+    assert gain is not None
+    assert (gain.value, gain.low, gain.high) == pytest.approx((10, 10, 10))
+    share = ratio(a, b, "similarity", confidence=0.95, seed=1)
+    assert share is not None
+    assert share.value == pytest.approx(545 / 445)
+    assert share.low is not None
+    assert share.low < share.value
+
+
+def test_no_ratio_without_anything_to_divide_by():
+    a = [verdict("a", 0, 50)]
+    assert ratio(a, [], "similarity", confidence=0.95, seed=1) is None
+    assert ratio(a, [verdict("a", 0, 0)], "similarity", confidence=0.95, seed=1) is None
+    assert difference(a, [verdict("b", 0, 1)], "similarity", confidence=0.95, seed=1) is None
