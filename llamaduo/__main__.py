@@ -1,5 +1,8 @@
 """`python -m llamaduo +experiment=…`: a migration from its configuration to its report."""
 
+import shlex
+import sys
+
 from llamaduo import cli
 from llamaduo.config import Experiment
 
@@ -9,7 +12,8 @@ def migrate(exp: Experiment) -> float | None:
     # The stages import numpy and more; `--help` should not wait for them.
     from llamaduo.run import run
 
-    return run(exp).objective
+    command = shlex.join(["python", "-m", "llamaduo", *sys.argv[1:]])
+    return run(exp, command=command).objective
 
 
 def main() -> None:

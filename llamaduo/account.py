@@ -24,7 +24,12 @@ EXAMPLES = 5
 
 
 def account(
-    migrator: Migrator, migration: Migration, promotion: Promotion | None, run_id: str
+    migrator: Migrator,
+    migration: Migration,
+    promotion: Promotion | None,
+    *,
+    run_id: str,
+    command: str,
 ) -> Outcome:
     """Everything that the terminal, the report and the tracker say of a migration."""
     exp, visits = migrator.exp, migrator.lab.visits
@@ -53,6 +58,7 @@ def account(
         card=migration.coverage.card,
         objective=objective,
         run_id=run_id,
+        command=command,
         home=str(exp.tracking.home),
     )
 
@@ -110,9 +116,7 @@ def costs(exp: Experiment, migration: Migration, visits: Sequence[Visit]) -> Cos
 
 def _service_price(visits: Sequence[Visit]) -> tuple[Decimal | None, bool]:
     """Dollars per thousand answers as the service LLM's own second answers to test cost them."""
-    bill = next(
-        (v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill()
-    )
+    bill = next((v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill())
     simulated = bool(bill.simulated_usd)
     cost = bill.simulated_usd if simulated else bill.usd
     if not bill.calls or cost is None:

@@ -83,7 +83,8 @@ class Outcome(Record):
     """The end of a migration.
 
     `result` is qualified only where the gate passed on dev and again on test; `not_confirmed`
-    where it passed on dev alone. `best` is the round whose model was read on test.
+    where it passed on dev alone. `best` is the round whose model was read on test. `command` is what
+    was typed to start it, None where it was started from Python.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Outcome(Record):
     objective: float | None
     run_id: str
     home: str
+    command: str
 
     def system(self, role: str) -> SystemFacts | None:
         """The first system of a role."""

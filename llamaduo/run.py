@@ -11,8 +11,11 @@ from llamaduo.stage import Lab
 from llamaduo.tracking import Run
 
 
-def run(exp: Experiment, say: Callable[[str], None] = print) -> Outcome:
-    """Migrate as configured, record everything, and end with the table and `report.html`."""
+def run(exp: Experiment, *, command: str, say: Callable[[str], None] = print) -> Outcome:
+    """Migrate as configured, record everything, and end with the table and the report page.
+
+    `command` is what was typed, for the report to say how to do it again.
+    """
     tracker = tracking.build(exp.tracking)
     with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
         tracked.params(exp.model_dump(mode="json"))
@@ -28,7 +31,7 @@ def run(exp: Experiment, say: Callable[[str], None] = print) -> Outcome:
                 fingerprint=migration.bundle.fingerprint,
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
-        outcome = account(migrator, migration, promotion, tracked.id)
+        outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
         page = report.write(outcome, exp.tracking.home / "reports")
         _record(outcome, tracked)
         tracked.files(page)

@@ -22,7 +22,7 @@ def tracker(monkeypatch):
 @pytest.fixture
 def migrate(fake_experiment):
     def migrate(*overrides: str) -> Outcome:
-        return run(fake_experiment(*overrides), say=lambda line: None)
+        return run(fake_experiment(*overrides), command="python -m llamaduo", say=lambda line: None)
 
     return migrate
 

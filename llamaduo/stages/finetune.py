@@ -1,10 +1,12 @@
 """finetune: an adapter on the local LLM's base, trained on the pool as it now stands."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from llamaduo.artifact import Artifact, Json, write_atomically
 from llamaduo.config import HparamsConfig
+from llamaduo.errors import ConfigError
 from llamaduo.local import Local, Training
 from llamaduo.records import Pair
 from llamaduo.stage import Stage
@@ -46,6 +48,7 @@ def finetune(
 
     def run(home: Path) -> Adapter:
         training = local.train(pool, hparams, seed=seed, out=home)
+        _refuse_divergence(training, hparams)
         write_atomically(home / "training.json", training.model_dump_json(indent=1) + "\n")
         metrics = {
             "rows": len(pool),
@@ -57,3 +60,12 @@ def finetune(
         return Adapter(home=home, training=training, rows=len(pool), metrics=metrics)
 
     return Stage("finetune", Adapter, identity, run)
+
+
+def _refuse_divergence(training: Training, hparams: HparamsConfig) -> None:
+    for step, loss in training.losses:
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"hparams.learning_rate={hparams.learning_rate:g}: the loss was {loss} at step "
+                f"{step}; train with a smaller one"
+            )

@@ -1,0 +1,141 @@
+"""What a run says at its end: a table for the terminal, and the same, grown, as one HTML page.
+
+The sentences and figures of both are in `report_words.py`, the page's charts in `report_charts.py`
+and its layout in `report.html.j2`. To add a section to the page, add a `<section>` to the template;
+what it shows belongs in `Outcome`.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from llamaduo import report_charts as charts
+from llamaduo import report_words as words
+from llamaduo.artifact import write_atomically
+from llamaduo.outcome import Outcome, SystemFacts
+from llamaduo.scores import METRICS
+
+WIDTH = 100
+ROLES = ("tuned", "base", "service", "copy")
+_INDENT = 15
+
+
+def table(outcome: Outcome, page: Path) -> str:
+    """The end of a run for a terminal: at most `WIDTH` columns, but for the path of the page."""
+    lines = ["", *_wrap(words.headline(outcome))]
+    for note in (words.gate_note(outcome), words.judge(outcome)):
+        lines += _wrap(note, 2) if note else []
+    lines += ["", *_scores(outcome), ""]
+    for number, (met, text) in enumerate(words.conditions(outcome.decision)):
+        lines += _item("" if number else "gate on test", f"{words.verdict(met)}: {text}")
+    for head, text in _facts(outcome):
+        lines += _item(head, text)
+    return "\n".join([*lines, f"{'report':{_INDENT}}{page}"])
+
+
+def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    cost = outcome.cost
+    yield "stop", words.stop(outcome)
+    yield "rounds", words.rounds(outcome)
+    yield "service LLM", _twice(words.money(cost.spent), words.money(cost.embodied))
+    times = words.duration(cost.seconds_spent), words.duration(cost.seconds_embodied)
+    yield "compute", _twice(*times)
+    yield "1,000 answers", f"service {words.service_price(cost)}; local {words.local_price(cost)}"
+    yield "champion", words.champion(outcome)
+    yield "next", words.following(outcome)
+    if switch := words.switch(outcome):
+        yield "", switch
+
+
+def _twice(spent: str, embodied: str) -> str:
+    """What this run took and, where it differs, what all that it rests on took."""
+    if spent == embodied:
+        return f"{spent} in this run"
+    return f"{spent} in this run; {embodied} with the reused stages, when they were made"
+
+
+def _scores(outcome: Outcome) -> list[str]:
+    rows = [("", "similarity", "precision", "cov@50/70", "similarity over base")]
+    for system in ordered(outcome):
+        rows.append((_plain(system.name)[:19], *_cells(system)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ["  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    lines = [line.rstrip() for line in padded]
+    prompts = outcome.card.sizes.get("test")
+    asked = f"{words.count(prompts, 'test prompt')}; " if prompts else ""
+    lines += _wrap(f"{asked}mean [interval]; cov@T: percent of answers with both scores ≥ T", 2)
+    for note in (words.over_base(outcome), *words.caveats(outcome)):
+        lines += _wrap(note, 2) if note else []
+    return lines
+
+
+def _cells(system: SystemFacts) -> tuple[str, str, str, str]:
+    over = words.estimate(system.over_base.get("similarity"), sign=True)
+    if system.scores is None:
+        return "missing", "missing", words.NONE, over
+    similarity, precision = (words.estimate(system.scores.of(m).mean) for m in METRICS)
+    return similarity, precision, f"{system.scores.both_50}/{system.scores.both_70}", over
+
+
+def ordered(outcome: Outcome) -> list[SystemFacts]:
+    """The systems in the order in which a reader asks for them."""
+    return sorted(outcome.systems, key=lambda system: ROLES.index(system.role))
+
+
+def _item(head: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        _plain(text),
+        WIDTH,
+        initial_indent=f"{head:{_INDENT}}",
+        subsequent_indent=" " * _INDENT,
+        break_on_hyphens=False,
+    )
+
+
+def _wrap(text: str, indent: int = 0) -> list[str]:
+    blank = " " * indent
+    return textwrap.wrap(
+        _plain(text),
+        WIDTH,
+        initial_indent=blank,
+        subsequent_indent=blank,
+        break_on_hyphens=False,
+    )
+
+
+def _plain(text: str) -> str:
+    # A service's error message may hold escape sequences, which a terminal would obey.
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def write(outcome: Outcome, folder: Path) -> Path:
+    """Write the page and, beside it, the outcome as JSON; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "-", outcome.name)[:100]
+    page = folder / f"{name}-{outcome.run_id[:8]}.html"
+    write_atomically(page, _html(outcome))
+    write_atomically(page.with_suffix(".json"), outcome.model_dump_json(indent=1) + "\n")
+    return page
+
+
+def _html(outcome: Outcome) -> str:
+    env = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        # Prompts and answers are other people's text: all of it is escaped.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    by_round = [charts.by_round(outcome, metric) for metric in METRICS]
+    return env.get_template("report.html.j2").render(
+        outcome=outcome,
+        words=words,
+        metrics=METRICS,
+        systems=ordered(outcome),
+        by_round=[chart for chart in by_round if chart is not None],
+        losses=charts.losses(outcome),
+    )
