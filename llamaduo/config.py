@@ -146,7 +146,7 @@ class HparamsRuntime(Config):
 
 
 class HparamsConfig(Config):
-    """`hparams`: the adapter and how it is trained (paper.md section 4 has the paper's values).
+    """`hparams`: the adapter and how it is trained (`hparams=paper` has the paper's values).
 
     `batch_size` is the rows of one optimiser step. `target_modules` is `all-linear` or a list.
     """
@@ -188,12 +188,13 @@ JudgeConfig: TypeAlias = Annotated[
 
 
 class Dedup(Config):
-    """What counts as a near copy (paper.md section 2.2).
+    """What counts as a near copy: ROUGE-L F above `rouge_l`, as in the paper's code.
 
-    MinHash with `permutations` proposes pairs of texts whose Jaccard similarity is likely above
-    `jaccard`; ROUGE-L F above `rouge_l` confirms them.
+    Up to `exact_up_to` texts every pair is compared; above, those that MinHash with `permutations`
+    proposes because their Jaccard similarity is likely above `jaccard`.
     """
 
+    exact_up_to: Annotated[int, Field(ge=0)]
     permutations: Count
     jaccard: Share
     rouge_l: Share

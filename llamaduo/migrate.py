@@ -28,6 +28,8 @@ from llamaduo.stages.promote import Packed, promote
 from llamaduo.stages.synthesize import synthesize
 from llamaduo.text import sentences
 
+ANCHORED = 24  # training pairs whose anchors the judge must rank rightly
+
 
 @dataclass(frozen=True)
 class Read:
@@ -85,7 +87,7 @@ class Migrator:
         start = time.monotonic()
         coverage = self.lab.run(collect(self.exp.task, seed=self.exp.seed))
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
-        self.lab.run(anchor(self.judge, sorted(train, key=lambda pair: pair.id)))
+        self.lab.run(anchor(self.judge, train[:ANCHORED]))
         yardstick = self.ask_service(dev, "dev")
         rounds: list[Round] = []
         pool = train

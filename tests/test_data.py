@@ -5,9 +5,9 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
-
 from conftest import composed
 from contracts.service import ServiceContract
+
 from llamaduo.errors import DataError
 from llamaduo.service import Completion, Failure
 from llamaduo.service.recorded import RecordedService, parse, recording_path
@@ -69,7 +69,7 @@ def test_second_answers_are_written_anew():
     for row in ROWS:
         if row.purpose == "answer":
             assert row.text != BY_ID[row.of].response
-            assert rouge_l_of(stems(row.text), stems(BY_ID[row.of].response)) < 0.95
+            assert rouge_l_of(stems(row.text), stems(BY_ID[row.of].response)) < 0.9
 
 
 class TestRecordedService(ServiceContract):

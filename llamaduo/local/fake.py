@@ -14,7 +14,7 @@ VERSION = 1
 
 
 class FakeLocal:
-    """Copies the prompt; trained on n pairs, it stops at their mean length and mumbles 4 words in 8 + n.
+    """Copies the prompt; trained on n pairs, it stops at their mean length and mumbles ever less.
 
     Deterministic, and quick enough to run a whole migration in a test.
     """

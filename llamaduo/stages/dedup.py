@@ -1,13 +1,12 @@
 """dedup: near copies leave the new pairs, and so does all that is too close to dev or test.
 
-MinHash proposes, ROUGE-L confirms, and exactly one of each cluster of copies is kept
-(paper.md section 2.2; the original kept none, section 7.5).
+MinHash proposes where all pairs would be too many, ROUGE-L decides, and exactly one of each cluster
+of copies is kept (the paper's code kept none).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
-
-from datasketch import MinHash, MinHashLSH
 
 from llamaduo.artifact import Artifact, Json
 from llamaduo.config import Dedup
@@ -88,17 +87,22 @@ def decontaminate(new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup) 
 def near_copies(texts: Sequence[str], config: Dedup) -> list[tuple[int, int]]:
     """Index pairs (i < j) of texts whose ROUGE-L F exceeds `config.rouge_l`.
 
-    Only pairs that MinHash-LSH proposes are compared, so a copy whose words overlap less than
-    `config.jaccard` is likely missed.
+    Up to `config.exact_up_to` texts all pairs are compared. Above, only those that MinHash-LSH
+    proposes, so a copy whose words overlap less than `config.jaccard` is likely missed.
     """
-    index = MinHashLSH(threshold=config.jaccard, num_perm=config.permutations)
     stemmed = [stems(text) for text in texts]
-    found = []
+    small = len(texts) <= config.exact_up_to
+    proposed = combinations(range(len(texts)), 2) if small else _proposed(stemmed, config)
+    return [(i, j) for i, j in proposed if rouge_l_of(stemmed[i], stemmed[j]) > config.rouge_l]
+
+
+def _proposed(stemmed: Sequence[Sequence[str]], config: Dedup) -> Iterator[tuple[int, int]]:
+    # Imported here because it takes most of a second, for scipy, and few pools are that large.
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=config.jaccard, num_perm=config.permutations)
     for j, tokens in enumerate(stemmed):
         sketch = MinHash(num_perm=config.permutations)
         sketch.update_batch([token.encode() for token in set(tokens)])
-        for i in sorted(index.query(sketch)):
-            if rouge_l_of(stemmed[i], tokens) > config.rouge_l:
-                found.append((i, j))
+        yield from ((i, j) for i in sorted(index.query(sketch)))
         index.insert(j, sketch)
-    return found

@@ -29,8 +29,7 @@ class Adapter(Artifact):
 
     def publish(self, run: Run) -> None:
         """Log the loss curve and the adapter itself."""
-        for step, loss in self.training.losses:
-            run.metrics({"finetune/loss": loss}, step=step)
+        run.series("finetune/loss", self.training.losses)
         run.files(self.path, "adapter")
 
 

@@ -181,6 +181,11 @@ class TrackerContract:
         assert metrics["dev/similarity_mean"] == [(0, 46.8), (1, 61.6), (2, 64.6)]
         assert metrics["m1099"] == [(0, 1099)]
 
+    def test_a_whole_series_goes_in_at_once(self, tracker: Tracker):
+        with tracker.open("e", "r", {}) as run:
+            run.series("loss", [(1, 3.0), (5, 2.0), (9, 1.5)])
+        assert self.look(tracker, run.id).metrics["loss"] == [(1, 3.0), (5, 2.0), (9, 1.5)]
+
     def test_a_table_has_the_columns_of_all_its_rows(self, tracker: Tracker):
         failure = JudgeFailure(prompt_id="p2", k=1, cause="no JSON", judge="j", version="1")
         with tracker.open("e", "r", {}) as run:

@@ -1,0 +1,249 @@
+"""Answers whose order of merit is known, put to a judge before it is believed.
+
+From each recorded pair: the recorded answer (gold), and what must score less. A judge that cannot
+tell them apart, or ranks them otherwise, would steer the whole migration wrongly, so it is refused.
+"""
+
+import random
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+
+from llamaduo.errors import JudgeError
+from llamaduo.judge import Item, Judge
+from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
+from llamaduo.records import JudgeFailure, Pair, Record, Response, Verdict
+from llamaduo.text import sentences, words
+
+#: What each row of anchors must come in, from the best to the worst, in both metrics.
+ORDERS = (
+    ("gold", "changed", "truncated", "shuffled", "empty"),
+    ("gold", "first_two", "whole"),
+)
+NAMES = tuple(dict.fromkeys(name for order in ORDERS for name in order))
+_SPARE_NAMES = ("Thorvald", "Ximena", "Quillan", "Oyelaran")
+
+
+class Anchor(Record):
+    """One candidate answer to a pair's prompt, and which kind it is."""
+
+    name: str
+    pair: Pair
+    text: str
+
+
+class AnchorMean(Record):
+    """What a judge gave to one kind of anchor: means over `n` pairs, 0 to 100."""
+
+    name: str
+    n: int
+    similarity: float
+    precision: float
+
+
+class AnchorTable(Record):
+    """What a judge gave to the anchors of `pairs` pairs; a kind that no pair has is left out."""
+
+    judge: str
+    version: str
+    pairs: int
+    rows: tuple[AnchorMean, ...]
+
+    def __str__(self) -> str:
+        """The table as text, a line per kind."""
+        lines = [f"{'anchor':<10} {'similarity':>10} {'precision':>10} {'n':>4}"]
+        lines += [
+            f"{row.name:<10} {row.similarity:>10.1f} {row.precision:>10.1f} {row.n:>4}"
+            for row in self.rows
+        ]
+        return "\n".join(lines)
+
+
+def anchors(pairs: Sequence[Pair]) -> Iterator[Anchor]:
+    """The anchors of each pair, gold first.
+
+    One that would be the same text as another is left out: an answer of one word cannot be
+    shuffled, a prompt of two sentences is its own first two.
+    """
+    for pair in pairs:
+        gold, user = pair.response.strip(), pair.prompt.user.strip()
+        texts = {
+            "gold": gold,
+            "changed": _changed(gold, pair),
+            "truncated": _truncated(gold),
+            "shuffled": _shuffled(gold, pair.id),
+            "empty": "",
+            "first_two": " ".join(sentences(user)[:2]),
+            "whole": user,
+        }
+        if texts["first_two"].split() == user.split():
+            del texts["first_two"]
+        seen: set[str] = set()
+        for name, text in texts.items():
+            if text not in seen:
+                seen.add(text)
+                yield Anchor(name=name, pair=pair, text=text)
+
+
+def _truncated(gold: str) -> str:
+    """The first half by words, cut within a sentence: whole ones would be a shorter answer.
+
+    Gold itself where it is too short to cut.
+    """
+    ends = [match.end() for match in re.finditer(r"\S+", gold)]
+    for count in range(len(ends) // 2, 0, -1):
+        if re.search(r"\w$", gold[: ends[count - 1]]):
+            return gold[: ends[count - 1]]
+    return gold
+
+
+def _shuffled(gold: str, seed: str) -> str:
+    parts = gold.split()
+    random.Random(f"shuffled {seed}").shuffle(parts)
+    return " ".join(parts)
+
+
+def _changed(gold: str, pair: Pair) -> str:
+    """Gold with one figure, number, day, month or name replaced by one that the prompt has not.
+
+    Which one is drawn by the pair's id. Where there is none, a "not" goes in after the first
+    auxiliary, and where that is missing too, gold comes back as it is.
+    """
+    known = set(words(f"{pair.prompt.user} {gold}".casefold()))
+    called = {
+        word
+        for sentence in sentences(gold)
+        for name in names(sentence)
+        for word in re.findall(r"\w+", name.text)
+        if word[0].isupper()
+    }
+    facts = [
+        (match, new)
+        for match in re.finditer(r"\w+", gold)
+        if (new := _instead(match[0], known, called)) is not None
+    ]
+    if facts:
+        match, new = facts[zlib.crc32(pair.id.encode()) % len(facts)]
+        return gold[: match.start()] + new + gold[match.end() :]
+    verb = next((m for m in re.finditer(r"[a-z]+", gold) if m[0] in MODALS), None)
+    return gold if verb is None else f"{gold[: verb.end()]} not{gold[verb.end() :]}"
+
+
+def _instead(word: str, known: set[str], called: set[str]) -> str | None:
+    """Another fact of the same kind that is in neither text; None for a word that is no fact."""
+    if match := re.fullmatch(r"(\d+)(st|nd|rd|th)?", word):
+        number = int(match[1])
+        others: Sequence[str] = [f"{number + step}{match[2] or ''}" for step in range(3, 999)]
+    elif word.casefold() in NUMBER_WORDS and word.casefold() != "one":
+        others = [other for other in NUMBER_WORDS if other not in ("zero", "one")]
+        others = [other.capitalize() if word[0].isupper() else other for other in others]
+    elif word in DAYS or word in MONTHS:
+        others = DAYS if word in DAYS else MONTHS
+    elif word in called:
+        others = _SPARE_NAMES
+    else:
+        return None
+    return next((other for other in others if other.casefold() not in known), None)
+
+
+def check(judge: Judge, pairs: Sequence[Pair], *, sample: int | None = None) -> AnchorTable:
+    """Put a judge to the anchors of the pairs, or of `sample` of them, evenly spaced.
+
+    Every inequality of `ORDERS` must hold between means over the pairs that have both kinds, in
+    similarity and in precision.
+
+    Raises:
+        JudgeError: an inequality fails or an anchor gets no verdict; the message has the figures.
+    """
+    chosen = _spaced(pairs, sample)
+    given = list(anchors(chosen))
+    scores = _scores(judge, given)
+    table = AnchorTable(
+        judge=judge.name,
+        version=judge.version,
+        pairs=len(chosen),
+        rows=tuple(_means(scores)),
+    )
+    if broken := list(_violations(scores)):
+        raise JudgeError(
+            f"judge={judge.name} (version {judge.version}) cannot be trusted with this task: on"
+            f" {len(chosen)} anchor pairs {'; '.join(broken)}.\n{table}\nUse another judge with"
+            " judge=<name>, or look whether the recorded answers are what they should be"
+        )
+    return table
+
+
+def _spaced(pairs: Sequence[Pair], sample: int | None) -> list[Pair]:
+    if not pairs:
+        raise JudgeError("no coverage pairs to check the judge on: give at least one")
+    count = min(len(pairs), len(pairs) if sample is None else sample)
+    return [pairs[at * len(pairs) // count] for at in range(count)]
+
+
+#: Scores by kind, then by the place of the pair: similarity and precision.
+Scores = dict[str, dict[str, tuple[float, float]]]
+
+
+def _scores(judge: Judge, given: Sequence[Anchor]) -> Scores:
+    """The mean verdict per anchor, over as many as the judge gives."""
+    items = [
+        Item(
+            prompt=anchor.pair.prompt,
+            reference=anchor.pair.response,
+            response=Response(
+                prompt_id=anchor.pair.id, k=NAMES.index(anchor.name), text=anchor.text
+            ),
+        )
+        for anchor in given
+    ]
+    verdicts: dict[tuple[str, int], list[Verdict]] = {}
+    for outcome in judge.assess(items):
+        if isinstance(outcome, JudgeFailure):
+            raise JudgeError(
+                f"judge={judge.name} gave no verdict on the anchor {NAMES[outcome.k]!r} of"
+                f" {outcome.prompt_id}: {outcome.cause}. Mend the cause, or use another judge with"
+                " judge=<name>"
+            )
+        verdicts.setdefault((outcome.prompt_id, outcome.k), []).append(outcome)
+    scores: Scores = {name: {} for name in NAMES}
+    for item in items:
+        key = (item.prompt.id, item.response.k)
+        if key not in verdicts:
+            raise JudgeError(
+                f"judge={judge.name} was silent on the anchor {NAMES[key[1]]!r} of {key[0]}: use"
+                " another judge with judge=<name>"
+            )
+        scores[NAMES[key[1]]][key[0]] = _mean([(v.similarity, v.precision) for v in verdicts[key]])
+    return scores
+
+
+def _mean(rows: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return sum(row[0] for row in rows) / len(rows), sum(row[1] for row in rows) / len(rows)
+
+
+def _means(scores: Scores) -> Iterator[AnchorMean]:
+    for name, rows in scores.items():
+        if rows:
+            similarity, precision = _mean(list(rows.values()))
+            yield AnchorMean(name=name, n=len(rows), similarity=similarity, precision=precision)
+
+
+def _violations(scores: Scores) -> Iterator[str]:
+    """Each inequality that fails, in words with its figures.
+
+    All pairs of an order are compared, not neighbours only, since a task may lack a kind between.
+    """
+    for order in ORDERS:
+        for at, better in enumerate(order):
+            for worse in order[at + 1 :]:
+                both = scores[better].keys() & scores[worse].keys()
+                if not both:
+                    continue
+                high = _mean([scores[better][key] for key in both])
+                low = _mean([scores[worse][key] for key in both])
+                for metric, more, less in zip(("similarity", "precision"), high, low, strict=True):
+                    if not more > less:
+                        yield (
+                            f"{metric} of {better} ({more:.1f}) is not above that of {worse}"
+                            f" ({less:.1f})"
+                        )

@@ -1,0 +1,267 @@
+"""A judge without an LLM: sentence embeddings, ROUGE-L, and rules about what a prompt bears out.
+
+docs/judge-embedding.md says in plain words what it measures and what it cannot see.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llamaduo import weights
+from llamaduo.artifact import Json
+from llamaduo.config import EmbeddingJudgeConfig
+from llamaduo.judge import Item
+from llamaduo.judge.facts import Evidence, unfinished
+from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.text import rouge_l_of, sentences, stems, words
+
+HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+
+#: Raised whenever a verdict may change; every number below is part of what it stands for.
+VERSION = "1"
+
+COSINE_SHARE = 0.6  # of similarity; the rest is ROUGE-L
+SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference for nothing
+GROUNDED = 0.75  # cosine to the prompt from which a sentence counts as fully grounded
+PER_FACT = 0.65  # what one unsupported fact leaves of its sentence
+RUN = 6  # stems in a row that make a copy
+FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
+COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
+REACH = 8  # stems of the prompt within which neighbours belong together
+TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
+DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
+NEAREST = 3  # sentences of the prompt that one of the answer may draw on
+UNFINISHED = 0.5  # what breaking off leaves of an answer
+
+TOGETHER = 64  # items whose texts are encoded in one go, and
+KEEP = 50_000  # texts kept for the next: speed and memory only
+
+Vector: TypeAlias = NDArray[np.float32]
+#: A text and the ids of a stretch of it.
+Window: TypeAlias = tuple[str, list[int]]
+
+
+class Encoder:
+    """Texts to vectors: the sums of their token vectors, kept by text.
+
+    A sum is what a mean needs: sums add up to the sum of a longer text, and the cosine does not ask
+    by how many tokens they were divided. A text longer than the model's window is read in windows,
+    so that none of it is cut off.
+    """
+
+    WINDOW = 254  # tokens at a time: what the model was tuned for, less its two marks
+    BATCH_TOKENS = 4096
+
+    def __init__(self, source: str) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = weights.fetch(source, HUB_ID, REVISION).path
+        with weights.quiet_transformers():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+            self._model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+        self._sums: dict[str, Vector] = {}
+
+    def __len__(self) -> int:
+        """How many texts are kept."""
+        return len(self._sums)
+
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        self._sums.clear()
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Encode what is not known yet, texts of like length together."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._sums]
+        if not new:
+            return
+        rows = self._tokenizer(new, add_special_tokens=False, verbose=False)["input_ids"]
+        windows = [
+            (text, row[start : start + self.WINDOW])
+            for text, row in zip(new, rows, strict=True)
+            for start in range(0, max(1, len(row)), self.WINDOW)
+        ]
+        windows.sort(key=lambda window: len(window[1]))
+        for batch in self._batches(windows):
+            vectors = self._pool([ids for _, ids in batch])
+            for (text, _), vector in zip(batch, vectors, strict=True):
+                before = self._sums.get(text)
+                self._sums[text] = vector if before is None else before + vector
+
+    def sums(self, texts: Sequence[str]) -> Vector:
+        """A row of sums for each text that has been learnt."""
+        return np.stack([self._sums[text] for text in texts])
+
+    def _batches(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
+        batch: list[Window] = []
+        for window in windows:
+            if (len(batch) + 1) * (len(window[1]) + 2) > self.BATCH_TOKENS:
+                yield batch
+                batch = []
+            batch.append(window)
+        yield batch
+
+    def _pool(self, rows: Sequence[list[int]]) -> Vector:
+        """Per row the sum of its token vectors, the marks at both ends included."""
+        import torch
+
+        first, last = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        longest = max(map(len, rows))
+        ids = torch.tensor([[first, *row, last] + [0] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * (len(row) + 2) + [0] * (longest - len(row)) for row in rows])
+        with torch.inference_mode():
+            states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+            sums: Vector = (states * mask[:, :, None]).sum(dim=1).numpy()
+        return sums
+
+
+def _cosine(a: Vector, b: Vector) -> float:
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+
+
+class Source:
+    """A prompt as the judge sees it: its sentences as vectors, and what its words say."""
+
+    def __init__(self, text: str, encoder: Encoder) -> None:
+        self.evidence = Evidence(text)
+        self._sums = encoder.sums(sentences(text))
+        self._units = self._sums / np.linalg.norm(self._sums, axis=1, keepdims=True)
+
+    def grounds(self, aim: Vector) -> float:
+        """Cosine of a sentence's vector to what of the prompt is nearest to it.
+
+        That is the nearest sentence, or the nearest two or three together: a summary draws on
+        several.
+        """
+        best = np.argsort(-(self._units @ aim), kind="stable")[:NEAREST]
+        return max(_cosine(aim, total) for total in np.cumsum(self._sums[best], axis=0))
+
+
+class EmbeddingJudge:
+    """Scores by embeddings and rules: deterministic, on the CPU, without a call to anybody.
+
+    Weights are looked for when the first verdict is asked for.
+    """
+
+    version = VERSION
+
+    def __init__(self, config: EmbeddingJudgeConfig) -> None:
+        self.name = config.name
+        self._weights = config.weights
+        self._encoder: Encoder | None = None
+        self._sources: dict[str, Source] = {}
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """Kind, version and weights; the version stands for the rules and their numbers."""
+        return {
+            "kind": "embedding",
+            "version": self.version,
+            "weights": weights.identity(self._weights, HUB_ID, REVISION),
+        }
+
+    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+        """A verdict per item, or the cause why there is none, in the order of the items.
+
+        Raises:
+            WeightsError: the embedding model cannot be had.
+        """
+        if not items:
+            return
+        if self._encoder is None:
+            self._encoder = Encoder(self._weights)
+        for start in range(0, len(items), TOGETHER):
+            if len(self._encoder) > KEEP:
+                self._encoder.forget()
+                self._sources.clear()
+            batch = items[start : start + TOGETHER]
+            causes = [_unfit(item) for item in batch]
+            fit = [item for item, cause in zip(batch, causes, strict=True) if cause is None]
+            self._encoder.learn(text for item in fit for text in _texts(item))
+            for item, cause in zip(batch, causes, strict=True):
+                yield _failure(item, self, cause) if cause else self._verdict(item, self._encoder)
+
+    def _verdict(self, item: Item, encoder: Encoder) -> Verdict | JudgeFailure:
+        answer, reference = item.response.text, item.reference
+        length = len(words(answer))
+        if not length:
+            return self._says(item, 0.0, 0.0, "the answer has no words")
+        limit = len(words(reference))
+        brevity = min(1.0, SPARE_LENGTH * limit / length)
+        both = (encoder.sums(sentences(text)).sum(axis=0) for text in (answer, reference))
+        cosine = max(0.0, _cosine(*both))
+        rouge = rouge_l_of(stems(answer), stems(reference))
+        similarity = brevity * (COSINE_SHARE * cosine + (1 - COSINE_SHARE) * rouge)
+        precision, why = self._precision(answer, self._source(item.prompt.user, encoder), encoder)
+        if not math.isfinite(similarity + precision):
+            return _failure(item, self, "the embedding model gave no finite numbers")
+        reason = f"{length} words for {limit}, cosine {cosine:.2f}, ROUGE-L {rouge:.2f}; {why}"
+        return self._says(item, similarity, brevity * precision, reason)
+
+    def _precision(self, answer: str, source: Source, encoder: Encoder) -> tuple[float, str]:
+        """How far the prompt bears the answer out, 0 to 1, length apart; and the figures."""
+        parts = [part for part in sentences(answer) if words(part)]
+        weight = np.array([len(words(part)) for part in parts], dtype=float)
+        grounds = np.array([source.grounds(vector) for vector in encoder.sums(parts)])
+        wrong = [source.evidence.unsupported(part) for part in parts]
+        true = np.array([PER_FACT ** len(facts) for facts in wrong])
+        backed = float(np.average(np.clip(grounds / GROUNDED, 0, 1) * true, weights=weight))
+        said = stems(answer)
+        copied = source.evidence.copied(said, RUN)
+        own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
+        near, pairs = source.evidence.neighbours(said, REACH)
+        together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
+        order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
+        ended = UNFINISHED if unfinished(answer) else 1.0
+        why = f"grounded {float(np.average(grounds, weights=weight)):.2f}"
+        if facts := [fact for part in wrong for fact in part]:
+            why += f", not in the prompt: {', '.join(facts[:5])}"
+        why += f", copied {copied:.0%}, in order {order:.2f}" + ", breaks off" * (ended < 1)
+        return backed * own * order * ended, why
+
+    def _source(self, text: str, encoder: Encoder) -> Source:
+        if text not in self._sources:
+            self._sources[text] = Source(text, encoder)
+        return self._sources[text]
+
+    def _says(self, item: Item, similarity: float, precision: float, reason: str) -> Verdict:
+        return Verdict(
+            prompt_id=item.prompt.id,
+            k=item.response.k,
+            similarity=min(100.0, 100 * similarity),
+            precision=min(100.0, 100 * precision),
+            reason=reason,
+            judge=self.name,
+            version=self.version,
+        )
+
+
+def _unfit(item: Item) -> str | None:
+    """Why an item cannot be scored, if it cannot."""
+    if not any(message.role == "user" for message in item.prompt.messages):
+        return "the prompt has no user message to hold the answer against"
+    if not words(item.prompt.user):
+        return "the prompt's last user message has no words"
+    if not stems(item.reference):
+        return "the reference has no words in Latin letters, and this judge reads English"
+    return None
+
+
+def _texts(item: Item) -> list[str]:
+    """All that is to be encoded for an item."""
+    answer = item.response.text
+    return [t for text in (item.reference, answer, item.prompt.user) for t in sentences(text)]
+
+
+def _failure(item: Item, judge: EmbeddingJudge, cause: str) -> JudgeFailure:
+    return JudgeFailure(
+        prompt_id=item.prompt.id,
+        k=item.response.k,
+        cause=cause,
+        judge=judge.name,
+        version=judge.version,
+    )

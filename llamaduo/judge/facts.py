@@ -1,0 +1,256 @@
+"""What an answer claims that a prompt can bear out without a model: figures, dates, names, nots.
+
+Everything here looks at words only. English is assumed for number words, days, months, stop words
+and negations; figures and names work in any language with capitals. A fact that is in the prompt
+in other words ("a fortnight" for "two weeks") is taken for unsupported, one that is there but
+belongs to something else for supported.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from llamaduo.text import stems, words
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+DAYS = _listed("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = _listed(
+    "January February March April May June July August September October November December"
+)
+_UNITS = _listed(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    " sixteen seventeen eighteen nineteen"
+)
+_TENS = _listed("twenty thirty forty fifty sixty seventy eighty ninety")
+NUMBER_WORDS = {word: n for n, word in enumerate(_UNITS)} | {
+    word: 20 + 10 * n for n, word in enumerate(_TENS)
+}
+_TIMES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
+_DATE = {name.casefold(): name[:3].casefold() for name in (*DAYS, *MONTHS)} | {
+    f"{name.casefold()}s": name[:3].casefold() for name in DAYS
+}
+MODALS = frozenset(
+    _listed("is are was were has have had will would can could should must may might")
+)
+STOP = MODALS | frozenset(
+    _listed(
+        "a an the this that these those some any all each both and or but nor so if then than as of"
+        " to in on at by for from with into onto over under about after before until while since"
+        " because during between against be been being am having do does did done shall it its he"
+        " him his she her hers they them their we us our you your i me my who whom whose which what"
+        " when where why how there here not no up down out off again also just only very own same"
+        " more most other such it's"
+    )
+)
+_STOP_STEMS = frozenset(stem for word in STOP for stem in stems(word))
+_NOTS = frozenset(_listed("not never cannot"))
+_DENIERS = frozenset(
+    _listed(
+        "no without neither nor nobody nothing none hardly unable fail fails failed failing refuse"
+        " refused stop stops stopped prevent prevented avoid lack lacked instead rather unless"
+        " cancel cancelled miss missed missing"
+    )
+)
+_FIGURE = re.compile(r"(\d+(?:[.,:]\d+)*)")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A fact as the answer writes it, and the forms of which the prompt must hold one."""
+
+    text: str
+    forms: frozenset[str]
+
+
+def _plain(word: str) -> str:
+    """A word in small letters, without a possessive ending."""
+    return re.sub(r"['’]s?$", "", word.casefold())
+
+
+def figure_forms(figure: str) -> frozenset[str]:
+    """The ways in which a figure may be meant: 6.30 is a decimal and a time, 0730 is 7:30 too."""
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", figure):
+        figure = figure.replace(",", "")
+    parts = re.split(r"[.,:]", figure)
+    forms = set()
+    if len(parts) == 1:
+        forms.add(figure.lstrip("0") or "0")
+        if len(figure) in (3, 4):
+            parts = [figure[:-2], figure[-2:]]
+    if len(parts) == 2:
+        if ":" not in figure and parts != [figure[:-2], figure[-2:]]:
+            forms.add(f"{int(parts[0])}.{parts[1].rstrip('0')}".rstrip("."))
+        if len(parts[1]) == 2 and int(parts[0]) < 25 and int(parts[1]) < 60:
+            forms.add(f"{int(parts[0])}:{parts[1]}")
+            if parts[1] == "00":
+                forms.add(str(int(parts[0])))
+    return frozenset(forms or {figure})
+
+
+def _spelled(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Numbers in words, with the words: "thirty", "eight" is 38, "two", "hundred" is 200."""
+    at = 0
+    while at < len(tokens):
+        start, value = at, None
+        if tokens[at] in _TENS and at + 1 < len(tokens) and tokens[at + 1] in _UNITS[1:10]:
+            value, at = NUMBER_WORDS[tokens[at]] + NUMBER_WORDS[tokens[at + 1]], at + 2
+        elif tokens[at] in NUMBER_WORDS:
+            value, at = NUMBER_WORDS[tokens[at]], at + 1
+        while at < len(tokens) and tokens[at] in _TIMES:
+            value, at = (value or 1) * _TIMES[tokens[at]], at + 1
+        if value is not None:
+            yield " ".join(tokens[start:at]), value
+        at = max(at, start + 1)
+
+
+def numbers(text: str) -> list[Claim]:
+    """The figures and the numbers in words; "one" is none, since it mostly stands for a thing."""
+    found = [Claim(figure, figure_forms(figure)) for figure in _FIGURE.findall(text)]
+    tokens = [word.casefold() for word in words(text)]
+    for spelling, value in _spelled(tokens):
+        if spelling != "one":
+            found.append(Claim(spelling, frozenset({str(value)})))
+    return found
+
+
+def dates(text: str) -> list[Claim]:
+    """The days of the week and the months."""
+    plain = ((word, _plain(word)) for word in words(text) if word[0].isupper())
+    return [Claim(word, frozenset({_DATE[key]})) for word, key in plain if key in _DATE]
+
+
+def names(sentence: str) -> list[Claim]:
+    """Words with a capital that are not there for the sentence's beginning, dates left out.
+
+    The first word counts when a modal or auxiliary follows it, as in "Priya will …".
+    """
+    found = []
+    tokens = words(sentence)
+    for at, word in enumerate(tokens):
+        key = _plain(word)
+        if not word[0].isupper() or key in _DATE or key in STOP or key in NUMBER_WORDS:
+            continue
+        if key in ("mr", "mrs", "ms", "dr"):
+            continue
+        if at or (len(tokens) > 1 and tokens[1] in MODALS and not key.endswith(("s", "ing"))):
+            found.append(Claim(word, frozenset(stems(key) or {key})))
+    return found
+
+
+@dataclass(frozen=True)
+class Polarity:
+    """The stems of a text by whether it denies them.
+
+    `nots` are the words a plain "not" stands before, `denied` all that a negation of any kind may
+    reach (the next three words of content in its clause), `said` the rest. Two widths, because
+    what accuses an answer must be sure and what excuses it need only be possible.
+    """
+
+    nots: frozenset[str]
+    denied: frozenset[str]
+    said: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str) -> "Polarity":
+        """Of a text, clause by clause."""
+        nots: set[str] = set()
+        denied: set[str] = set()
+        said: set[str] = set()
+        for clause in re.split(r"[.,;:!?()—–]+(?=\s|$)", text.casefold()):
+            reach, plain = 0, 0
+            for word in words(clause):
+                is_not = word in _NOTS or word.endswith(("n't", "n’t"))
+                if is_not or word in _DENIERS:
+                    reach, plain = 3, 3 if is_not else plain
+                    continue
+                plain -= 1  # "not because the plan was …" does not deny the plan
+                if word in STOP:
+                    continue
+                found = [stem for stem in stems(word) if not stem.isdigit()]
+                (denied if reach else said).update(found)
+                if plain >= 0:
+                    nots.update(found)
+                reach, plain = max(0, reach - 1), 0
+        return cls(frozenset(nots), frozenset(denied), frozenset(said))
+
+
+class Evidence:
+    """What a prompt says, taken apart once for all answers to it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.stems = stems(text)
+
+    @cached_property
+    def _forms(self) -> set[str]:
+        found = {form for claim in numbers(self.text) for form in claim.forms}
+        plain = [_plain(word) for word in words(self.text)]
+        found |= set(self.stems) | set(plain)
+        return found | {short for word, short in _DATE.items() if {word, short} & set(plain)}
+
+    @cached_property
+    def _polarity(self) -> Polarity:
+        return Polarity.of(self.text)
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for at, stem in enumerate(self.stems):
+            places.setdefault(stem, []).append(at)
+        return places
+
+    def unsupported(self, sentence: str) -> list[str]:
+        """The figures, dates, names and negations of a sentence that the prompt does not bear out.
+
+        A "not" needs the prompt to deny the same word; a word that the prompt says only with a
+        "not" needs one in the answer.
+        """
+        claims = numbers(sentence) + dates(sentence) + names(sentence)
+        wrong = [claim.text for claim in claims if not claim.forms & self._forms]
+        here, there = Polarity.of(sentence), self._polarity
+        wrong += [f"not {stem}" for stem in sorted(here.nots - there.denied)]
+        missed = (here.said & there.nots) - there.said - here.denied
+        return wrong + [f"{stem} without its not" for stem in sorted(missed)]
+
+    def copied(self, answer: Sequence[str], run: int) -> float:
+        """The share of an answer's stems that lie in runs of at least `run` copied in one piece."""
+        if not answer:
+            return 0.0
+        runs = {self.stems[at : at + run] for at in range(len(self.stems) - run + 1)}
+        hit = [False] * len(answer)
+        for at in range(len(answer) - run + 1):
+            if tuple(answer[at : at + run]) in runs:
+                hit[at : at + run] = [True] * run
+        return sum(hit) / len(answer)
+
+    def neighbours(self, answer: Sequence[str], reach: int) -> tuple[int, int]:
+        """How many words that the answer puts next to each other are near in the prompt too.
+
+        Taken are words of content that the prompt has; returned are the neighbours no more than
+        `reach` words apart there, and all. What belongs together in the prompt stays together in
+        an honest answer, and is torn apart when words are thrown about.
+        """
+        shared = [stem for stem in answer if stem in self._places and stem not in _STOP_STEMS]
+        pairs = [(a, b) for a, b in pairwise(shared) if a != b]
+        near = sum(
+            any(abs(i - j) <= reach for i in self._places[a] for j in self._places[b])
+            for a, b in pairs
+        )
+        return near, len(pairs)
+
+
+def unfinished(text: str) -> bool:
+    """Whether a text breaks off: its last line has no end mark.
+
+    List items, code and lines of up to three words need none.
+    """
+    line = (text.rstrip().splitlines() or [""])[-1].rstrip("*_ ")
+    ended = re.search(r"[.!?…。！？:;}\])>`\"'”’»|]$", line)
+    listed = re.match(r"\s*([-*•|#]|\d+[.)])\s", line)
+    return not ended and not listed and len(words(line)) > 3

@@ -1,0 +1,178 @@
+"""A local LLM that transformers runs: NF4 or dense base, LoRA adapters by TRL and PEFT."""
+
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llamaduo import progress, weights
+from llamaduo.artifact import Json
+from llamaduo.config import HfLocalConfig, HparamsConfig
+from llamaduo.local import Training
+from llamaduo.local.chat import Chat
+from llamaduo.records import Pair, Prompt, Response
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from llamaduo.local.sampling import Rules
+
+#: Raised when the same settings would give another adapter or other answers.
+VERSION = 1
+
+
+class HfLocal:
+    """The `Local` of `kind: hf`.
+
+    Precision follows from device class and `hparams.quantization` by the rule that
+    `llamaduo.local.precision` states, never from a measurement.
+    """
+
+    def __init__(self, config: HfLocalConfig) -> None:
+        self.name = config.name
+        self._config = config
+        self._loaded: tuple[tuple[str, str], PreTrainedModel] | None = None
+
+    def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
+        """Weights, chat template, device class, and the precision rule in words."""
+        from llamaduo.local.precision import RULE, device_class
+
+        config, device = self._config, device_class()
+        return {
+            "kind": "hf",
+            "version": VERSION,
+            "weights": weights.identity(config.weights, config.hub_id, config.revision),
+            "chat_template": config.chat_template,
+            "system_role": config.system_role,
+            "device": device,
+            "quantization": hparams.quantization,
+            "precision": RULE[device, hparams.quantization],
+        }
+
+    def train(
+        self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
+    ) -> Training:
+        """Train an adapter into `out/adapter`; what a kill interrupted is gone on with."""
+        from llamaduo.local import precision
+
+        precision.import_bitsandbytes()  # before TRL has PEFT import it
+        from llamaduo.local import sft
+
+        self._free()
+        return sft.train(
+            lambda: precision.load_for_training(self.weights.path, hparams.quantization),
+            self.chat,
+            pairs,
+            hparams,
+            seed=seed,
+            out=out,
+            base=self._config.hub_id,
+        )
+
+    def generate(
+        self,
+        asks: Sequence[tuple[Prompt, int]],
+        hparams: HparamsConfig,
+        *,
+        adapter: Path | None,
+        temperature: float,
+        top_p: float,
+        max_new_tokens: int,
+        seed: int,
+    ) -> Iterator[Response]:
+        """Responses batch by batch, rows of like length together."""
+        from llamaduo.local.sampling import Rules, batches
+
+        if not asks:
+            return
+        model = self._model(hparams.quantization, adapter)
+        rules = Rules(
+            temperature=temperature,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            stops=self.chat.stops(model.generation_config.eos_token_id),
+            end=self.chat.end,
+            pad=self.chat.tokenizer.pad_token_id,
+        )
+        # Rows of one prompt side by side, so that a batch reads it once.
+        asks = sorted(asks, key=lambda ask: ask[0].id)
+        prompts = [self.chat.prompt_tokens(prompt) for prompt, _ in asks]
+        sizes = [len(tokens) for tokens in prompts]
+
+        def responses() -> Iterator[Response]:
+            for rows in batches(sizes, max_new_tokens, self._config.runtime.batch_tokens):
+                batch = [(asks[i], prompts[i]) for i in rows]
+                yield from self._complete(model, batch, rules, seed)
+
+        yield from progress.bar(responses(), total=len(asks), what="generate", unit="answer")
+
+    @cached_property
+    def weights(self) -> weights.Weights:
+        """The base model's folder, fetched when first asked for."""
+        return weights.fetch(self._config.weights, self._config.hub_id, self._config.revision)
+
+    @cached_property
+    def chat(self) -> Chat:
+        """The tokenizer and its template."""
+        from transformers import AutoTokenizer
+
+        config = self._config
+        with weights.quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(self.weights.path)
+        return Chat.of(tokenizer, config.chat_template, config.system_role)
+
+    def _model(self, quantization: str, adapter: Path | None) -> "PreTrainedModel":
+        """The model to sample from; the last one is kept for the next call that wants it."""
+        from llamaduo.local import precision
+
+        key = (quantization, _stamp(adapter))
+        if self._loaded is None or self._loaded[0] != key:
+            self._free()  # before loading: two models at once need not fit
+            model = precision.load_for_sampling(self.weights.path, quantization, adapter)
+            self._loaded = (key, model)
+        return self._loaded[1]
+
+    def _free(self) -> None:
+        if self._loaded is not None:
+            import torch
+
+            self._loaded = None
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _complete(
+        self,
+        model: "PreTrainedModel",
+        batch: Sequence[tuple[tuple[Prompt, int], list[int]]],
+        rules: "Rules",
+        seed: int,
+    ) -> Iterator[Response]:
+        """The responses of one batch of asks with their prompts' tokens."""
+        from llamaduo.local.sampling import Answer, decode, uniforms
+
+        unique = {prompt.id: tokens for (prompt, _), tokens in batch}
+        place = {prompt_id: i for i, prompt_id in enumerate(unique)}
+        answers = [
+            Answer(place[prompt.id], uniforms(seed, prompt.id, k, rules.max_new_tokens))
+            for (prompt, k), _ in batch
+        ]
+        decode(model, list(unique.values()), answers, rules)
+        for ((prompt, k), tokens), answer in zip(batch, answers, strict=True):
+            yield Response(
+                prompt_id=prompt.id,
+                k=k,
+                text=self.chat.text(answer.said),
+                prompt_tokens=len(tokens),
+                completion_tokens=len(answer.tokens),
+                finish="stop" if answer.marker else "length",
+            )
+
+
+def _stamp(adapter: Path | None) -> str:
+    """Tells adapters apart, also two that were written to the same folder one after the other."""
+    if adapter is None:
+        return ""
+    file = adapter / "adapter_model.safetensors"
+    return f"{file.resolve()} {file.stat().st_mtime_ns}"
