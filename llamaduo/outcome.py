@@ -83,8 +83,8 @@ class Outcome(Record):
     """The end of a migration.
 
     `result` is qualified only where the gate passed on dev and again on test; `not_confirmed`
-    where it passed on dev alone. `best` is the round whose model was read on test. `command` is what
-    was typed to start it, None where it was started from Python.
+    where it passed on dev alone. `best` is the round whose model was read on test. `command`
+    is what was typed to start it.
     """
 
     name: str

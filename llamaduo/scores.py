@@ -69,7 +69,7 @@ class Scores(Record):
 
 
 def coverage(reached: int, total: int) -> int:
-    """Percent as a whole number, half to even, as the paper's tables have it (LlamaDuo, Table 1)."""
+    """Percent as a whole number, half to even, as in LlamaDuo's Table 1."""
     return round(Fraction(100 * reached, total))
 
 

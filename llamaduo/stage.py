@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -151,6 +152,7 @@ def _title(stage: Stage[A], round: int | None) -> str:
     return f"{stage.name:<11}{where:<4}{stage.label:<16}"
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions of the libraries that decide numbers, as far as they are installed."""
     found = {}

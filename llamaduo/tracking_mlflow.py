@@ -43,6 +43,7 @@ from llamaduo.artifact import Json
 from llamaduo.errors import LabError, RegistryError
 from llamaduo.owner import Owner
 from llamaduo.tracking import ALIAS, Answer, Promotion, Run, columns, ending, flat, no_champion
+from llamaduo.weights import cache_folder
 
 T = TypeVar("T")
 
@@ -320,8 +321,7 @@ class MlflowTracker:
 def _create_database(path: Path, artifacts: Path) -> None:
     """Put a whole MLflow database at a path where there is none, whoever else is doing the same.
 
-    It is made in memory, where the many steps of MLflow's schema need no disk, copied to a file
-    beside the path and renamed.
+    It is a copy of a pristine one in the user's cache, renamed when it is whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(path.name + ".lock")):
@@ -332,15 +332,31 @@ def _create_database(path: Path, artifacts: Path) -> None:
                     raise OSError(f"{path} is not a database")
             return
         part = path.with_name(path.name + ".part")
-        part.unlink(missing_ok=True)
-        with _IN_MEMORY:
-            store = SqlAlchemyStore("sqlite:///:memory:", str(artifacts))  # type: ignore[no-untyped-call]
-            made = store.engine.raw_connection()
-            with closing(made), closing(sqlite3.connect(part)) as file:
-                connection: Any = made.driver_connection
+        shutil.copyfile(_pristine(), part)
+        with closing(sqlite3.connect(part)) as made, made:
+            made.execute("UPDATE experiments SET artifact_location = ?", (f"{artifacts}/0",))
+        part.replace(path)
+
+
+def _pristine() -> Path:
+    """An empty database of this MLflow's schema, made once: that takes longer than all else does.
+
+    It is made in memory, where the many steps of the schema need no disk.
+    """
+    kept = cache_folder() / f"mlflow-{mlflow.__version__}.db"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_name(kept.name + ".lock")), _IN_MEMORY:
+            part = kept.with_name(kept.name + ".part")
+            part.unlink(missing_ok=True)
+            store = SqlAlchemyStore("sqlite:///:memory:", "")  # type: ignore[no-untyped-call]
+            raw = store.engine.raw_connection()
+            with closing(raw), closing(sqlite3.connect(part)) as file:
+                connection: Any = raw.driver_connection
                 connection.backup(file)
             store.engine.dispose()
-        part.replace(path)
+            part.replace(kept)
+    return kept
 
 
 def _write_model(folder: Path, model: Model) -> None:

@@ -8,6 +8,7 @@ from conftest import columns, coverage_file
 from llamaduo import run as runs
 from llamaduo import tracking
 from llamaduo.outcome import Outcome
+from llamaduo.records import Pair, read_jsonl
 from llamaduo.run import run
 
 
@@ -106,10 +107,13 @@ def test_test_prompts_are_in_no_pool(migrate, fake_experiment):
     exp = fake_experiment()
     stages = exp.tracking.home / "stages"
     (collect,) = stages.glob("collect-*")
-    held_out = [line for name in ("dev", "test") for line in (collect / f"{name}.jsonl").open()]
+    splits = [read_jsonl(collect / f"{name}.jsonl", Pair) for name in ("dev", "test")]
+    held_out = {row.prompt.user for split in splits for row in split}
     assert len(held_out) == outcome.card.sizes["dev"] + outcome.card.sizes["test"]
-    for pool in stages.glob("dedup-*/pool.jsonl"):
-        assert not set(pool.open()) & set(held_out)
+    pools = list(stages.glob("dedup-*/pool.jsonl"))
+    assert pools
+    for pool in pools:
+        assert not {row.prompt.user for row in read_jsonl(pool, Pair)} & held_out
 
 
 def test_the_second_time_nothing_is_built_and_the_figures_are_the_same(migrate):

@@ -268,6 +268,7 @@ def test_a_kill_while_the_database_is_created_leaves_nothing_in_the_way(tmp_path
     code = """
         import os, signal, sys, threading
         from pathlib import Path
+        os.environ["LLAMADUO_CACHE"] = sys.argv[1] + "-cache"
         from llamaduo.tracking_mlflow import MlflowTracker
 
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()

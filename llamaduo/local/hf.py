@@ -1,5 +1,7 @@
 """A local LLM that transformers runs: NF4 or dense base, LoRA adapters by TRL and PEFT."""
 
+import contextlib
+import ctypes
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -60,7 +62,7 @@ class HfLocal:
         from llamaduo.local import sft
 
         self._free()
-        return sft.train(
+        training = sft.train(
             lambda: precision.load_for_training(self.weights.path, hparams.quantization),
             self.chat,
             pairs,
@@ -69,6 +71,8 @@ class HfLocal:
             out=out,
             base=self._config.hub_id,
         )
+        _give_back_memory()
+        return training
 
     def generate(
         self,
@@ -134,13 +138,8 @@ class HfLocal:
         return self._loaded[1]
 
     def _free(self) -> None:
-        if self._loaded is not None:
-            import torch
-
-            self._loaded = None
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+        self._loaded = None
+        _give_back_memory()
 
     def _complete(
         self,
@@ -168,6 +167,17 @@ class HfLocal:
                 completion_tokens=len(answer.tokens),
                 finish="stop" if answer.marker else "length",
             )
+
+
+def _give_back_memory() -> None:
+    """Return what a freed model took: the allocators keep it, and the next phase adds its own."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _stamp(adapter: Path | None) -> str:

@@ -1,5 +1,5 @@
-from conftest import composed, pair
 import pytest
+from conftest import composed, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
