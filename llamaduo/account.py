@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import TypeAlias
 
 from llamaduo.config import Experiment
 from llamaduo.cost import Bill
@@ -21,6 +22,7 @@ from llamaduo.stage import Visit
 from llamaduo.tracking import Promotion
 
 EXAMPLES = 5
+First: TypeAlias = tuple[str | None, tuple[float, float] | None]
 
 
 def account(
@@ -126,8 +128,8 @@ def _service_price(visits: Sequence[Visit]) -> tuple[Decimal | None, bool]:
 
 def examples(migration: Migration) -> list[Example]:
     """A few test prompts across the whole range of gains, from the largest to the largest loss."""
-    pairs = {pair.id: pair for pair in migration.coverage.split("test")}
-    rows = [_example(pair, migration.test) for pair in pairs.values()]
+    firsts = {name: _firsts(migration.test[name]) for name in ("base", "tuned", "service")}
+    rows = [_example(pair, firsts) for pair in migration.coverage.split("test")]
     ordered = sorted(rows, key=lambda row: -row.gain)
     if len(ordered) <= EXAMPLES:
         return ordered
@@ -135,9 +137,11 @@ def examples(migration: Migration) -> list[Example]:
     return [ordered[round(i * step)] for i in range(EXAMPLES)]
 
 
-def _example(pair: Pair, reads: dict[str, Read]) -> Example:
-    base, tuned = _first(pair.id, reads["base"]), _first(pair.id, reads["tuned"])
-    scored = base[1] is not None and tuned[1] is not None
+def _example(pair: Pair, firsts: dict[str, dict[str, First]]) -> Example:
+    base, tuned, service = (
+        firsts[name].get(pair.id, (None, None)) for name in ("base", "tuned", "service")
+    )
+    gain = tuned[1][0] - base[1][0] if tuned[1] and base[1] else 0.0
     return Example(
         prompt=pair.prompt.user,
         reference=pair.response,
@@ -145,17 +149,19 @@ def _example(pair: Pair, reads: dict[str, Read]) -> Example:
         base_scores=base[1],
         tuned=tuned[0] or "",
         tuned_scores=tuned[1],
-        service=_first(pair.id, reads["service"])[0],
-        gain=tuned[1][0] - base[1][0] if scored and tuned[1] and base[1] else 0.0,
+        service=service[0],
+        gain=gain,
     )
 
 
-def _first(prompt_id: str, read: Read) -> tuple[str | None, tuple[float, float] | None]:
-    text = next((r.text for r in read.responses if r.prompt_id == prompt_id and r.k == 0), None)
-    for row in read.judged.rows():
-        if row.prompt_id == prompt_id and row.k == 0 and isinstance(row, Verdict):
-            return text, (row.similarity, row.precision)
-    return text, None
+def _firsts(read: Read) -> dict[str, First]:
+    """The first response to each prompt, with its similarity and precision where it has any."""
+    scores = {
+        row.prompt_id: (row.similarity, row.precision)
+        for row in read.judged.rows()
+        if row.k == 0 and isinstance(row, Verdict)
+    }
+    return {r.prompt_id: (r.text, scores.get(r.prompt_id)) for r in read.responses if r.k == 0}
 
 
 def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:

@@ -11,7 +11,12 @@ from llamaduo.stage import Lab
 from llamaduo.tracking import Run
 
 
-def run(exp: Experiment, *, command: str, say: Callable[[str], None] = print) -> Outcome:
+def say_now(line: str) -> None:
+    """Print a line at once, also into a pipe: stages take minutes."""
+    print(line, flush=True)
+
+
+def run(exp: Experiment, *, command: str, say: Callable[[str], None] = say_now) -> Outcome:
     """Migrate as configured, record everything, and end with the table and the report page.
 
     `command` is what was typed, for the report to say how to do it again.

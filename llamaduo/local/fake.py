@@ -37,7 +37,13 @@ class FakeLocal:
         (adapter / "adapter.json").write_text(json.dumps(learned), encoding="utf-8")
         words = sum(lengths) + sum(len(pair.prompt.user.split()) for pair in pairs)
         losses = tuple((step, 4 / (1 + step / 10)) for step in range(1, len(pairs) + 1, 10))
-        return Training(losses=losses, tokens=words, completion_tokens=sum(lengths), seconds=0.01)
+        return Training(
+            losses=losses,
+            tokens=words,
+            completion_tokens=sum(lengths),
+            seconds=0.01,
+            too_long=0,
+        )
 
     def generate(
         self,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamaduo import progress, weights
+from llamaduo import weights
 from llamaduo.artifact import Json
 from llamaduo.config import HfLocalConfig, HparamsConfig
 from llamaduo.local import Training
@@ -104,12 +104,9 @@ class HfLocal:
         prompts = [self.chat.prompt_tokens(prompt) for prompt, _ in asks]
         sizes = [len(tokens) for tokens in prompts]
 
-        def responses() -> Iterator[Response]:
-            for rows in batches(sizes, max_new_tokens, self._config.runtime.batch_tokens):
-                batch = [(asks[i], prompts[i]) for i in rows]
-                yield from self._complete(model, batch, rules, seed)
-
-        yield from progress.bar(responses(), total=len(asks), what="generate", unit="answer")
+        for rows in batches(sizes, max_new_tokens, self._config.runtime.batch_tokens):
+            batch = [(asks[i], prompts[i]) for i in rows]
+            yield from self._complete(model, batch, rules, seed)
 
     @cached_property
     def weights(self) -> weights.Weights:

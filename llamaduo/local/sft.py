@@ -138,13 +138,15 @@ class Bar(ProgressCallback):
 
 
 def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
-    """The pairs as training rows.
+    """The pairs as training rows, without synthesised ones longer than `max_length`.
+
+    A text that the service LLM made too long should not end a run that has paid for it.
 
     Raises:
-        ConfigError: some are longer than `max_length`: cutting them would teach cut answers.
+        ConfigError: pairs of the user's own are longer: cutting them would teach cut answers.
     """
-    rows = [chat.row(pair) for pair in pairs]
-    long = [row for row in rows if len(row.tokens) > max_length]
+    rows = [(pair, chat.row(pair)) for pair in pairs]
+    long = [r for pair, r in rows if len(r.tokens) > max_length and pair.origin == "coverage"]
     if long:
         worst = max(long, key=lambda row: len(row.tokens))
         raise ConfigError(
@@ -152,7 +154,7 @@ def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
             f" tokens, {worst.id} {len(worst.tokens)}; set hparams.max_length={len(worst.tokens)},"
             " or take those pairs out"
         )
-    return rows
+    return [row for _, row in rows if len(row.tokens) <= max_length]
 
 
 def trainer_of(
@@ -257,6 +259,7 @@ def train(
         tokens=sum(int(entry["tokens"]) for entry in steps),
         completion_tokens=sum(int(entry["completion_tokens"]) for entry in steps),
         seconds=sum(float(entry["step_seconds"]) for entry in steps),
+        too_long=len(pairs) - len(rows),
     )
 
 

@@ -51,6 +51,7 @@ def finetune(
         write_atomically(home / "training.json", training.model_dump_json(indent=1) + "\n")
         metrics = {
             "rows": len(pool),
+            "too_long": training.too_long,
             "tokens": training.tokens,
             "tokens_per_second": training.tokens / training.seconds,
             "loss_first": training.losses[0][1],

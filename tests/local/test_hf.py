@@ -229,6 +229,17 @@ def test_pairs_that_do_not_fit_are_refused_by_name(local: HfLocal, tmp_path: Pat
         local.train(PAIRS, hparams(max_length=20), seed=1, out=tmp_path)
 
 
+def test_a_synthesised_pair_that_does_not_fit_is_left_out(local: HfLocal):
+    precision.import_bitsandbytes()
+    from llamaduo.local import sft
+
+    own, made = PAIRS[0], PAIRS[1]
+    long = made.model_copy(update={"origin": "synthesis", "response": "very long " * 100})
+    assert [row.id for row in sft.rows_of([own, long], local.chat, max_length=150)] == [own.id]
+    with pytest.raises(ConfigError, match=r"1 of 1 training pairs"):
+        sft.rows_of([long.model_copy(update={"origin": "coverage"})], local.chat, max_length=150)
+
+
 def test_sampling_computes_with_the_values_that_were_trained_on(local: HfLocal):
     from bitsandbytes.functional import dequantize_4bit
 
