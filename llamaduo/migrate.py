@@ -221,7 +221,7 @@ class Migrator:
     def copy(self, name: str, texts: dict[str, str], pairs: Sequence[Pair]) -> Read:
         """A baseline that needs no model, judged like one."""
         responses = [Response(prompt_id=key, k=0, text=text) for key, text in texts.items()]
-        return self.judged(name, responses, pairs, "copies · test")
+        return self.judged(name, responses, pairs, f"{name} · test")
 
     def judged(
         self,

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from llamaduo.artifact import Artifact, Json, fingerprint, write_atomically
 from llamaduo.cost import Bill
+from llamaduo.errors import LabError
 from llamaduo.tracking import Run
 
 A = TypeVar("A", bound=Artifact)
@@ -76,7 +77,11 @@ class Lab:
         return Bill.total(visit.bill for visit in self.visits if not visit.reused)
 
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
-        """The artifact of a stage: the stored one, or built now, by one process at a time."""
+        """The artifact of a stage: the stored one, or built now, by one process at a time.
+
+        Raises:
+            LabError: the stored one cannot be read.
+        """
         stages = self.home / "stages"
         home = stages / f"{stage.name}-{stage.fingerprint}"
         (stages / "locks").mkdir(parents=True, exist_ok=True)
@@ -88,7 +93,7 @@ class Lab:
             lock.acquire()
         try:
             reused = home.exists()
-            artifact = stage.makes.load(home) if reused else self._build(stage, home, round)
+            artifact = _stored(stage, home) if reused else self._build(stage, home, round)
         finally:
             lock.release()
         record = json.loads((home / "record.json").read_text(encoding="utf-8"))
@@ -116,7 +121,7 @@ class Lab:
         tags = {"llamaduo.stage": stage.name, "llamaduo.fingerprint": stage.fingerprint}
         if round is not None:
             tags["llamaduo.round"] = str(round)
-        with self.tracked.child(_title(stage, round).strip(), tags) as run:
+        with self.tracked.child(" ".join(_title(stage, round).split()), tags) as run:
             run.params(stage.identity)
             start = time.monotonic()
             artifact = stage.run(part)
@@ -145,6 +150,16 @@ class Lab:
             line = f"  made with {name} {version}, this is {now.get(name, 'not installed')}"
             if now.get(name) != version:
                 self.say(line)
+
+
+def _stored(stage: Stage[A], home: Path) -> A:
+    try:
+        return stage.makes.load(home)
+    except (OSError, ValueError) as error:
+        raise LabError(
+            f"{home}: this version of llamaduo cannot read that stage "
+            f"({type(error).__name__}); move the folder away and it is made again"
+        ) from error
 
 
 def _title(stage: Stage[A], round: int | None) -> str:

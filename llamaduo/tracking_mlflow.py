@@ -42,7 +42,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from llamaduo.artifact import Json
 from llamaduo.errors import LabError, RegistryError
 from llamaduo.owner import Owner
-from llamaduo.tracking import ALIAS, Answer, Promotion, Run, columns, ending, flat, no_champion
+from llamaduo.tracking import (
+    ALIAS,
+    Answer,
+    Promotion,
+    Run,
+    Status,
+    columns,
+    ending,
+    flat,
+    no_champion,
+)
 from llamaduo.weights import cache_folder
 
 T = TypeVar("T")
@@ -63,38 +73,58 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 class MlflowRun:
-    """A run that MLflow holds."""
+    """A run that MLflow holds.
 
-    def __init__(self, tracker: "MlflowTracker", experiment_id: str, run_id: str) -> None:
+    With `buffered`, params, metrics and tags are kept until `flush`: a stage then takes one request
+    for all of them, and a request takes longer than many a stage.
+    """
+
+    def __init__(
+        self, tracker: "MlflowTracker", experiment_id: str, run_id: str, *, buffered: bool
+    ) -> None:
         self.id = run_id
         self.experiment_id = experiment_id
         self._tracker = tracker
         self._client = tracker.client
         self._tables: dict[str, list[BaseModel]] = {}
+        self._buffered = buffered
+        self._params: list[Param] = []
+        self._metrics: list[Metric] = []
+        self._tags: dict[str, str] = {}
 
     def params(self, values: Mapping[str, Json]) -> None:
         """See `Run.params`."""
-        for batch in _batches([Param(key, text) for key, text in flat(values)], 100):
-            self._client.log_batch(self.id, params=batch)
+        self._params += [Param(key, text) for key, text in flat(values)]
+        self._sent()
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """See `Run.metrics`."""
-        self._log([(name, step or 0, value) for name, value in values.items()])
+        now = int(time.time() * 1000)
+        self._metrics += [Metric(name, value, now, step or 0) for name, value in values.items()]
+        self._sent()
 
     def series(self, name: str, points: Sequence[tuple[int, float]]) -> None:
         """See `Run.series`."""
-        self._log([(name, step, value) for step, value in points])
-
-    def _log(self, points: Sequence[tuple[str, int, float]]) -> None:
         now = int(time.time() * 1000)
-        entries = [Metric(name, value, now, step) for name, step, value in points]
-        for batch in _batches(entries, 1000):
-            self._client.log_batch(self.id, metrics=batch)
+        self._metrics += [Metric(name, value, now, step) for step, value in points]
+        self._sent()
 
     def tags(self, values: Mapping[str, str]) -> None:
         """See `Run.tags`."""
-        for batch in _batches([RunTag(key, value) for key, value in values.items()], 100):
-            self._client.log_batch(self.id, tags=batch)
+        self._tags |= values
+        self._sent()
+
+    def _sent(self) -> None:
+        if not self._buffered:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is kept, in requests as large as MLflow allows."""
+        while self._params or self._metrics or self._tags:
+            params, self._params = self._params[:100], self._params[100:]
+            metrics, self._metrics = self._metrics[:800], self._metrics[800:]
+            tags = [RunTag(key, self._tags.pop(key)) for key in list(self._tags)[:100]]
+            self._client.log_batch(self.id, metrics=metrics, params=params, tags=tags)
 
     def table(self, name: str, rows: Sequence[BaseModel]) -> None:
         """See `Run.table`."""
@@ -109,7 +139,7 @@ class MlflowRun:
         text = json.dumps({"columns": list(held), "data": data}, ensure_ascii=False)
         self._client.log_text(self.id, text, name)
         tables = [{"path": path, "type": "table"} for path in self._tables]
-        self._client.set_tag(self.id, "mlflow.loggedArtifacts", json.dumps(tables))
+        self.tags({"mlflow.loggedArtifacts": json.dumps(tables)})
 
     def files(self, path: Path, under: str = "") -> None:
         """See `Run.files`."""
@@ -229,13 +259,17 @@ class MlflowTracker:
             run_name=name,
             tags={**tags, OWNER: self._owner.id, "mlflow.source.name": "llamaduo"},
         )
-        run = MlflowRun(self, experiment_id, made.info.run_id)
+        child = "mlflow.parentRunId" in tags
+        run = MlflowRun(self, experiment_id, made.info.run_id, buffered=child)
+        status: Status = "FINISHED"
         try:
             yield run
         except BaseException as error:
-            self.client.set_terminated(run.id, ending(error))
+            status = ending(error)
             raise
-        self.client.set_terminated(run.id, "FINISHED")
+        finally:
+            run.flush()
+            self.client.set_terminated(run.id, status)
 
     def promote(
         self,
@@ -392,11 +426,6 @@ def _write_model(folder: Path, model: Model) -> None:
         python_env="python_env.yaml",
     )
     model.save(str(folder / "MLmodel"))
-
-
-def _batches(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
 
 
 def _first_line(error: BaseException) -> str:

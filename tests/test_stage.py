@@ -8,6 +8,7 @@ import pytest
 
 from llamaduo.artifact import Artifact
 from llamaduo.cost import Bill, Price
+from llamaduo.errors import LabError
 from llamaduo.stage import Lab, Stage
 from llamaduo.tracking import MemoryTracker
 
@@ -94,6 +95,15 @@ def test_a_part_is_never_taken_for_a_whole(lab):
     part.mkdir(parents=True)
     (part / "artifact.json").write_text("{}")
     assert lab.run(stage).content == "a"
+
+
+@pytest.mark.parametrize("content", ['{"content": 3}', "", "{}"])
+def test_a_stage_that_cannot_be_read_is_named_and_not_built_over(lab, content):
+    home = lab.run(write("a", [])).home
+    (home / "artifact.json").write_text(content)
+    with pytest.raises(LabError, match="move the folder away"):
+        lab.run(write("a", []))
+    assert (home / "text").read_text() == "a"
 
 
 def test_other_library_versions_are_said_on_reuse(lab, tmp_path):

@@ -87,6 +87,10 @@ class Anchored(Artifact):
 
     table: AnchorTable
 
+    def publish(self, run: Run) -> None:
+        """Log the means as a table."""
+        run.table("anchors.json", self.table.rows)
+
 
 def anchor(judge: Judge, pairs: Sequence[Pair]) -> Stage[Anchored]:
     """The stage that has the judge rank the anchors of some pairs before it is believed.
