@@ -112,12 +112,12 @@ def _plain(text: str) -> str:
 
 
 def write(outcome: Outcome, folder: Path) -> Path:
-    """Write the page and, beside it, the outcome as JSON; returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `<name>-<run>/report.html` and, beside it, `outcome.json`; returns the page's path."""
     name = re.sub(r"[^\w.-]+", "-", outcome.name)[:100]
-    page = folder / f"{name}-{outcome.run_id[:8]}.html"
+    page = folder / f"{name}-{outcome.run_id[:8]}" / "report.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, _html(outcome))
-    write_atomically(page.with_suffix(".json"), outcome.model_dump_json(indent=1) + "\n")
+    write_atomically(page.with_name("outcome.json"), outcome.model_dump_json(indent=1) + "\n")
     return page
 
 

@@ -39,8 +39,7 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = say_now) 
         outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
         page = report.write(outcome, exp.tracking.home / "reports")
         _record(outcome, tracked)
-        tracked.files(page)
-        tracked.files(page.with_suffix(".json"))
+        tracked.files(page.parent)
     say(report.table(outcome, page))
     return outcome
 

@@ -28,7 +28,7 @@ from llamaduo.scores import METRICS, Estimate, Scores, Summary
 from llamaduo.stages.collect import DataCard, Lengths
 from llamaduo.tracking import Promotion
 
-PAGE = Path("mlruns/reports/summarize-0123abcd.html")
+PAGE = Path("mlruns/reports/summarize-0123abcd/report.html")
 SIMULATED = Bill(
     calls=80, input_tokens=9000, output_tokens=3000, simulated_usd=Decimal("0.0432100")
 )
@@ -428,8 +428,8 @@ def test_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 def test_json_beside_the_page_is_the_outcome(tmp_path: Path) -> None:
     outcome = but(examples=(an_example(prompt=HOSTILE[0]), an_example(tuned=HOSTILE[5])))
     page = report.write(outcome, tmp_path / "new" / "folder")
-    assert page.name == "summarize-0123abcd.html"
-    stored = page.with_suffix(".json").read_text(encoding="utf-8")
+    assert page == tmp_path / "new" / "folder" / "summarize-0123abcd" / "report.html"
+    stored = page.with_name("outcome.json").read_text(encoding="utf-8")
     assert Outcome.model_validate_json(stored) == outcome
     assert len(list(page.parent.iterdir())) == 2
 
@@ -438,9 +438,9 @@ def test_json_beside_the_page_is_the_outcome(tmp_path: Path) -> None:
 def test_a_name_cannot_lead_out_of_the_folder(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "reports"
     page = report.write(but(name=name), folder)
-    assert page.parent == folder
+    assert page.parent.parent == folder
     assert page.exists()
-    assert page.with_suffix(".json").exists()
+    assert page.with_name("outcome.json").exists()
 
 
 def test_chart_shows_rounds_in_order_and_intervals_around_means() -> None:
