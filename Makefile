@@ -37,6 +37,11 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/torch
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/installed
 
+# Without these, MLflow reports its use, and litellm, which it imports, asks the network for prices
+# and, where there is none, hangs in its own import.
+ui: export MLFLOW_DISABLE_TELEMETRY = true
+ui: export DO_NOT_TRACK = 1
+ui: export LITELLM_LOCAL_MODEL_COST_MAP = True
 ui: install
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --host 127.0.0.1
 

@@ -2,6 +2,9 @@
 
 import os
 
-# Read at import by the libraries that would otherwise report home; so set before any of them.
-for _name in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
-    os.environ[_name] = "true" if _name.startswith("MLFLOW") else "1"
+# Read at import by the libraries that would otherwise report home or, litellm, ask the network for
+# its prices; so set before any of them.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"

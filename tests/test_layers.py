@@ -60,10 +60,11 @@ def test_starting_up_imports_nothing_heavy(module):
     assert not loaded & {"torch", "mlflow", "litellm", "transformers", "optuna", "trl"}
 
 
-def test_telemetry_is_off_before_anything_could_send_it():
-    script = "import llamaduo, os; print(*(os.environ[k] for k in ('MLFLOW_DISABLE_TELEMETRY',"
-    script += " 'HF_HUB_DISABLE_TELEMETRY', 'DO_NOT_TRACK')))"
+def test_nothing_may_report_home_or_ask_the_network_at_import():
+    names = "MLFLOW_DISABLE_TELEMETRY HF_HUB_DISABLE_TELEMETRY DO_NOT_TRACK".split()
+    names.append("LITELLM_LOCAL_MODEL_COST_MAP")
+    script = f"import llamaduo, os; print(*(os.environ[k] for k in {names}))"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout.split() == ["true", "1", "1"]
+    assert done.stdout.split() == ["true", "1", "1", "True"]
