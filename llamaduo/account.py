@@ -35,7 +35,7 @@ def account(
 ) -> Outcome:
     """Everything that the terminal, the report and the tracker say of a migration."""
     exp, visits = migrator.exp, migrator.lab.visits
-    cost = costs(exp, migration, visits)
+    cost = costs(migrator, migration)
     objective = _objective(exp, migration.best)
     return Outcome(
         name=exp.name,
@@ -94,10 +94,10 @@ def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
     return found
 
 
-def costs(exp: Experiment, migration: Migration, visits: Sequence[Visit]) -> CostFacts:
-    """What the migration took and what a thousand answers take afterwards."""
-    service = migration.test["service"]
-    usd, simulated = _service_price(visits)
+def costs(migrator: Migrator, migration: Migration) -> CostFacts:
+    """What the migration took and what a thousand answers take afterwards, at today's prices."""
+    exp, visits = migrator.exp, migrator.lab.visits
+    bill, seconds = migrator.lab.embodied()
     latency = migration.test["tuned"].latency
     hourly = exp.local.usd_per_hour
     local = None
@@ -106,24 +106,22 @@ def costs(exp: Experiment, migration: Migration, visits: Sequence[Visit]) -> Cos
     made = [visit for visit in visits if not visit.reused]
     return CostFacts(
         spent=Bill.total(visit.bill for visit in made),
-        embodied=Bill.total(visit.bill for visit in visits),
+        embodied=bill,
         seconds_spent=sum(visit.seconds for visit in made),
-        seconds_embodied=sum(visit.seconds for visit in visits),
-        service_usd_per_1000=usd if service.responses else None,
-        simulated=simulated,
+        seconds_embodied=seconds,
+        service_usd_per_1000=_service_price(exp, visits),
+        simulated=exp.service.price.simulated,
         local_seconds_per_1000=None if latency is None else 1000 * latency,
         local_usd_per_1000=local,
     )
 
 
-def _service_price(visits: Sequence[Visit]) -> tuple[Decimal | None, bool]:
-    """Dollars per thousand answers as the service LLM's own second answers to test cost them."""
+def _service_price(exp: Experiment, visits: Sequence[Visit]) -> Decimal | None:
+    """Dollars per thousand answers, by the tokens of the service LLM's second answers to test."""
     bill = next((v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill())
-    simulated = bool(bill.simulated_usd)
-    cost = bill.simulated_usd if simulated else bill.usd
-    if not bill.calls or cost is None:
-        return None, simulated
-    return cost * 1000 / bill.calls, simulated
+    if not bill.calls:
+        return None
+    return exp.service.price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
 
 
 def examples(migration: Migration) -> list[Example]:

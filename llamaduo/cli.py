@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from llamaduo.errors import LlamaduoError
+from llamaduo.errors import ConfigError, LlamaduoError
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -39,10 +39,15 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     stopped: list[BaseException] = []
 
     def job(config: DictConfig) -> object:
+        # Kept out of Hydra's hands, which would print it its own way.
         try:
-            return command(validated(config, schema))
-        except (LlamaduoError, ValidationError, OSError, KeyboardInterrupt) as error:
-            # Kept out of Hydra's hands, which would print it its own way.
+            checked = validated(config, schema)
+        except ValidationError as error:
+            stopped.append(ConfigError(message_of(error, schema)))
+            return None
+        try:
+            return command(checked)
+        except (LlamaduoError, OSError, KeyboardInterrupt) as error:
             stopped.append(error)
             return None
 
@@ -53,7 +58,7 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         sys.exit(130)
-    except (LlamaduoError, HydraException, OmegaConfBaseException, ValidationError) as error:
+    except (LlamaduoError, HydraException, OmegaConfBaseException) as error:
         sys.exit(_complain(message_of(error, schema)))
     except OSError as error:
         if error.filename is None:
@@ -84,7 +89,8 @@ def message_of(error: Exception, schema: type[BaseModel]) -> str:
         return f"{error.override}: cannot be read; put the value in quotes: \"{name}='…'\""
     if option := re.search(r"Could not find '([^']+)'", text):
         group, _, chosen = option[1].rpartition("/")
-        known = text.partition("Available options in")[2].split("\n\t")[1:]
+        listed = text.partition("Available options in")[2].partition("\nConfig search path")[0]
+        known = listed.split("\n\t")[1:]
         choices = ", ".join(line.strip() for line in known)
         return f"{group}={chosen}: no such option. Choose one of: {choices}"
     if key := re.search(r"Could not override '([^']+)'", text):

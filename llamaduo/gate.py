@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from llamaduo.config import AbsoluteGateConfig, GateConfig, RelativeGateConfig
 from llamaduo.records import JudgeFailure, Record, Verdict
-from llamaduo.scores import METRICS, Estimate, Metric, ratio, summarise
+from llamaduo.scores import METRICS, Estimate, Metric, by_prompt, ratio, summarise
 
 
 class Check(Record):
@@ -59,13 +59,15 @@ def _relative(
     share = ratio(candidate, service, metric, confidence=config.confidence, seed=seed)
     low = None if share is None else share.low
     passed = low is not None and low >= config.ratio
+    asked, answered = (len(by_prompt(rows, metric)) for rows in (candidate, service))
+    part = "" if asked == answered else f" (candidate on {asked} prompts, service on {answered})"
     if share is None:
         words = f"{metric}: the service's own score is missing, so there is nothing to compare with"
     elif low is None:
         words = f"{metric}: one prompt is too few for an interval"
     else:
         words = (
-            f"{metric} is {share.value:.1%} of the service's own score, "
+            f"{metric} is {share.value:.1%} of the service's own score{part}, "
             f"at least {low:.1%} at {config.confidence:.0%} confidence, "
             f"{'which meets' if passed else 'short of'} the ratio {config.ratio:.1%}"
         )

@@ -3,7 +3,6 @@
 finetune → infer → judge → gate, and synthesis between rounds, until dev says stop; then test, once.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -84,7 +83,6 @@ class Migrator:
 
     def run(self) -> Migration:
         """The loop until it stops, then test, then promotion when the gate passed both times."""
-        start = time.monotonic()
         coverage = self.lab.run(collect(self.exp.task, seed=self.exp.seed))
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
         self.lab.run(anchor(self.judge, train[:ANCHORED]))
@@ -94,7 +92,7 @@ class Migrator:
         stopped: tuple[Stop, str] | None = None
         while stopped is None:
             rounds.append(self.one_round(len(rounds), pool, dev, yardstick))
-            stopped = self.stop(rounds, time.monotonic() - start)
+            stopped = self.stop(rounds)
             if stopped is None:
                 pool, stopped = self.grow(len(rounds), pool, train, [*dev, *test])
         stop, words = stopped
@@ -138,10 +136,14 @@ class Migrator:
         stage = dedup(pool, written.pairs(), held_out, self.exp.synthesis.dedup)
         return self.lab.run(stage, round=number).pairs(), None
 
-    def stop(self, rounds: Sequence[Round], seconds: float) -> tuple[Stop, str] | None:
-        """Why the loop ends after these rounds, in a word and in words; None to go on."""
+    def stop(self, rounds: Sequence[Round]) -> tuple[Stop, str] | None:
+        """Why the loop ends after these rounds, in a word and in words; None to go on.
+
+        A budget counts what reused stages took as well, so that the same command ends the same way.
+        """
         exp, latest = self.exp, rounds[-1]
-        spent = self.lab.spent().usd
+        bill, seconds = self.lab.embodied()
+        spent = bill.usd
         if latest.decision.passed and len(rounds) >= exp.min_rounds:
             return "qualified", latest.decision.words
         if len(rounds) >= exp.max_rounds:

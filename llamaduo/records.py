@@ -123,6 +123,20 @@ def lines_of(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
+def read_rows(path: Path, *kinds: type[Record]) -> list[Record]:
+    """Read a whole file whose rows are of several kinds, told apart by their keys."""
+    return _rows(path.read_bytes(), kinds)
+
+
+def _rows(content: bytes, kinds: tuple[type[Record], ...]) -> list[Record]:
+    found = []
+    for _, line in lines_of(content.decode("utf-8")):
+        keys = json.loads(line).keys()
+        fits = [kind for kind in kinds if keys <= kind.model_fields.keys()]
+        found.append((fits or list(kinds))[0].model_validate_json(line))
+    return found
+
+
 class RowFile:
     """A JSONL file that long work appends to, row by row, and that a later start goes on from.
 
@@ -141,7 +155,7 @@ class RowFile:
         if self.path.exists():
             whole = self.path.read_bytes()
             whole = whole[: whole.rfind(b"\n") + 1]
-            self.done = [self._parse(line) for _, line in lines_of(whole.decode("utf-8"))]
+            self.done = _rows(whole, self._kinds)
             with self.path.open("r+b") as torn:
                 torn.truncate(len(whole))
         self._out = self.path.open("a", encoding="utf-8")
@@ -152,14 +166,9 @@ class RowFile:
         if self._out is not None:
             self._out.close()
 
-    def _parse(self, line: str) -> Record:
-        keys = json.loads(line).keys()
-        fits = [kind for kind in self._kinds if keys <= kind.model_fields.keys()]
-        return (fits or list(self._kinds))[0].model_validate_json(line)
-
     def add(self, row: Record) -> None:
         """Append one row and hand it to the operating system, so that a kill does not lose it."""
         assert self._out is not None, "RowFile is used as a context manager"
-        self._out.write(row.model_dump_json(exclude_none=True) + "\n")
+        self._out.write(row.model_dump_json() + "\n")
         self._out.flush()
         self.done.append(row)

@@ -89,8 +89,8 @@ def headline(outcome: Outcome) -> str:
     if on_dev:
         return f"Not qualified: gate {gate} was not met. On dev (round {number}), {on_dev}."
     return (
-        f"Not qualified: round {number} met gate {gate} on dev, but the loop ended before "
-        "min_rounds were done."
+        f"Not qualified: round {number} met gate {gate} on dev, but no round did once min_rounds "
+        "were done."
     )
 
 
@@ -159,6 +159,8 @@ def switch(outcome: Outcome) -> str | None:
 def following(outcome: Outcome) -> str:
     """What to do next: a command, or the choice that is left."""
     rounds = len(outcome.rounds)
+    if outcome.champion is not None and outcome.champion.model.endswith("-fake"):
+        return "the same command with the service, local LLM and judge that you mean"
     if outcome.result == "qualified":
         return f'echo "text" | python -m llamaduo.ask task={outcome.task}'
     if outcome.result == "not_confirmed":

@@ -32,7 +32,7 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = say_now) 
             promotion = tracker.promote(
                 tracked,
                 migration.bundle.path,
-                model=f"llamaduo-{exp.task.name}",
+                model=registered_name(exp),
                 fingerprint=migration.bundle.fingerprint,
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
@@ -42,6 +42,12 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = say_now) 
         tracked.files(page.parent)
     say(report.table(outcome, page))
     return outcome
+
+
+def registered_name(exp: Experiment) -> str:
+    """The model that a task's champions are versions of; what a fake had a part in is apart."""
+    kinds = (exp.service.kind, exp.local.kind, exp.judge.kind)
+    return f"llamaduo-{exp.task.name}" + ("-fake" if "fake" in kinds else "")
 
 
 def _record(outcome: Outcome, tracked: Run) -> None:

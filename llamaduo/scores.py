@@ -170,8 +170,10 @@ def estimate(
 ) -> Estimate:
     """Sum of firsts over sum of seconds, with a bootstrap-t interval over the clusters.
 
-    The standard error of each resample is the linearised one of a ratio of means. With `top` the
-    interval is cut to 0 … top. Deterministic for a seed.
+    The standard error of each resample is the linearised one of a ratio of means. Where resampling
+    cannot tell (fewer than five clusters, or so few odd ones that many resamples miss them) the
+    bound is at least Student's. With `top` the interval is cut to 0 … top. Deterministic for a
+    seed.
     """
     table = np.asarray(clusters, dtype=float)
     value = float(table[:, 0].sum() / table[:, 1].sum())
@@ -183,17 +185,30 @@ def estimate(
     resampled = table[picks]
     sums = resampled.sum(axis=1)
     errors = _standard_error(resampled)
-    # A resample of one prompt n times has no spread to scale by: it says nothing and is left out.
-    useful = (errors > 1e-12) & (sums[:, 1] > 0)
-    if error <= 1e-12 or not useful.any():
+    if error <= 1e-12:
         return Estimate(value=value, low=value, high=value)
-    t = (sums[useful, 0] / sums[useful, 1] - value) / errors[useful]
+    whole = sums[:, 1] > 0
+    off = sums[whole, 0] / sums[whole, 1] - value
+    # A resample without spread, such as one that misses the only odd prompt, lies infinitely many
+    # of its standard errors off. Leaving it out would cut the tail that the bound is read from.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(np.abs(off) <= 1e-12, 0.0, off / np.where(errors > 1e-12, errors, 0.0)[whole])
     tail = (1 - confidence) / 2
-    upper, lower = np.quantile(t, [1 - tail, tail])
-    low, high = value - float(upper) * error, value - float(lower) * error
+    upper = _bound(float(np.quantile(t, 1 - tail, method="higher")), n, tail)
+    lower = _bound(float(-np.quantile(t, tail, method="lower")), n, tail)
+    low, high = value - upper * error, value + lower * error
     if top is not None:
         low, high = max(0.0, low), min(top, high)
     return Estimate(value=value, low=low, high=high)
+
+
+def _bound(quantile: float, n: int, tail: float) -> float:
+    if np.isfinite(quantile) and n >= 5:
+        return quantile
+    from scipy.special import stdtrit  # rarely needed, and slow to import
+
+    student = float(stdtrit(n - 1, 1 - tail))
+    return max(student, quantile) if np.isfinite(quantile) else student
 
 
 def _standard_error(tables: np.ndarray) -> np.ndarray:

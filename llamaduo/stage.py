@@ -76,6 +76,11 @@ class Lab:
         """What the stages that were built, not found, took of the service LLM."""
         return Bill.total(visit.bill for visit in self.visits if not visit.reused)
 
+    def embodied(self) -> tuple[Bill, float]:
+        """What all stages took when they were made, and the seconds; each counted once."""
+        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
+        return Bill.total(visit.bill for visit in once), sum(visit.seconds for visit in once)
+
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
         """The artifact of a stage: the stored one, or built now, by one process at a time.
 
@@ -124,15 +129,15 @@ class Lab:
         with self.tracked.child(" ".join(_title(stage, round).split()), tags) as run:
             run.params(stage.identity)
             start = time.monotonic()
-            artifact = stage.run(part)
+            artifact = _finished(stage, part) or stage.run(part)
             seconds = time.monotonic() - start
+            artifact.save()
             bill = artifact.bill
             costs = {"cost/seconds": seconds, "cost/simulated_usd": float(bill.simulated_usd)}
             if bill.usd is not None:
                 costs["cost/usd"] = float(bill.usd)
             run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()} | costs)
             artifact.publish(run)
-            artifact.save()
             record = {
                 "run_id": run.id,
                 "seconds": seconds,
@@ -150,6 +155,14 @@ class Lab:
             line = f"  made with {name} {version}, this is {now.get(name, 'not installed')}"
             if now.get(name) != version:
                 self.say(line)
+
+
+def _finished(stage: Stage[A], part: Path) -> A | None:
+    """What an earlier start made in whole, and was stopped from recording."""
+    try:
+        return stage.makes.load(part)
+    except (OSError, ValueError):
+        return None
 
 
 def _stored(stage: Stage[A], home: Path) -> A:

@@ -254,11 +254,12 @@ class MlflowTracker:
     @contextmanager
     def start(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
         """Open a run, and close it by the way in which it is left."""
-        made = self.client.create_run(
-            experiment_id,
-            run_name=name,
-            tags={**tags, OWNER: self._owner.id, "mlflow.source.name": "llamaduo"},
-        )
+        with self._usable():
+            made = self.client.create_run(
+                experiment_id,
+                run_name=name,
+                tags={**tags, OWNER: self._owner.id, "mlflow.source.name": "llamaduo"},
+            )
         child = "mlflow.parentRunId" in tags
         run = MlflowRun(self, experiment_id, made.info.run_id, buffered=child)
         status: Status = "FINISHED"

@@ -61,7 +61,7 @@ def test_starting_up_imports_nothing_heavy(module):
 
 
 def test_nothing_may_report_home_or_ask_the_network_at_import():
-    names = "MLFLOW_DISABLE_TELEMETRY HF_HUB_DISABLE_TELEMETRY DO_NOT_TRACK".split()
+    names = ["MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"]
     names.append("LITELLM_LOCAL_MODEL_COST_MAP")
     script = f"import llamaduo, os; print(*(os.environ[k] for k in {names}))"
     done = subprocess.run(

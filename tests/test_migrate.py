@@ -33,7 +33,7 @@ def test_a_qualified_model_is_promoted_after_at_least_one_synthesis_round(migrat
     assert (outcome.stop, outcome.result, outcome.best) == ("qualified", "qualified", 1)
     assert outcome.rounds[0].pool < outcome.rounds[1].pool
     assert outcome.champion is not None
-    answer = tracker.champion("llamaduo-summarize")(
+    answer = tracker.champion("llamaduo-summarize-fake")(
         {"messages": [{"role": "user", "content": "a"}]}
     )
     assert answer["object"] == "chat.completion"
@@ -82,6 +82,8 @@ def test_a_budget_ends_the_loop_with_what_there_is(migrate, budget):
     outcome = migrate("gate=paper_absolute", "max_rounds=9", budget)
     assert (outcome.stop, len(outcome.rounds)) == ("budget", 1)
     assert outcome.system("tuned").scores is not None
+    again = migrate("gate=paper_absolute", "max_rounds=9", budget)
+    assert (again.stop, len(again.rounds)) == ("budget", 1)
 
 
 def test_a_users_own_data_meets_a_recording_of_other_data(migrate, tmp_path):
@@ -156,6 +158,14 @@ def test_simulated_money_is_never_spent(migrate):
     assert cost.embodied.usd == cost.spent.usd == 0
     assert cost.service_usd_per_1000 > 0
     assert cost.local_usd_per_1000 is None
+
+
+def test_a_changed_price_changes_the_statement_not_the_past(migrate):
+    before = migrate().cost
+    after = migrate("service.price.input_usd=100", "service.price.simulated=false").cost
+    assert after.service_usd_per_1000 > before.service_usd_per_1000
+    assert not after.simulated
+    assert after.embodied == before.embodied
 
 
 def test_a_known_machine_price_prices_the_local_model(migrate):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from llamaduo.cost import Bill
 from llamaduo.records import (
     JudgeFailure,
     Message,
@@ -15,6 +16,7 @@ from llamaduo.records import (
     read_jsonl,
     write_jsonl,
 )
+from llamaduo.service import Completion, Failure
 
 texts = st.text(st.characters(codec="utf-8"))
 
@@ -38,6 +40,15 @@ def test_a_row_cut_short_by_a_kill_is_dropped_and_the_rest_gone_on_from(tmp_path
         assert rows.done == [first]
         rows.add(second)
     assert read_jsonl(path, Response) == [first, second]
+
+
+def test_an_unknown_cost_is_still_unknown_when_it_is_read_again(tmp_path: Path):
+    unknown = Completion(request_id="a", text="t", model="m", bill=Bill.call(1, 1, None))
+    with RowFile(tmp_path / "o", Completion, Failure) as rows:
+        rows.add(unknown)
+    with RowFile(tmp_path / "o", Completion, Failure) as rows:
+        assert rows.done == [unknown]
+    assert unknown.bill.usd is None
 
 
 def test_two_kinds_of_rows_share_a_file(tmp_path: Path):

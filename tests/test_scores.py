@@ -102,6 +102,30 @@ def test_an_estimate_is_the_same_for_the_same_seed_and_degenerate_without_spread
     assert (flat.low, flat.value, flat.high) == (5, 5, 5)
 
 
+def test_one_odd_prompt_among_twenty_keeps_a_lower_bound_below_the_mean():
+    found = estimate([(100.0, 1.0)] * 19 + [(0.0, 1.0)], confidence=0.95, seed=1, top=100)
+    assert found.low is not None
+    assert found.low < 90 < found.value
+
+
+def test_two_prompts_tell_next_to_nothing():
+    found = estimate([(40.0, 1.0), (90.0, 1.0)], confidence=0.95, seed=1, top=100)
+    assert (found.low, found.high) == (0, 100)
+
+
+@pytest.mark.parametrize(("n", "most"), [(2, 0.05), (3, 0.05), (20, 0.045)])
+def test_the_lower_bound_is_seldom_above_the_truth(n, most):
+    rng = np.random.default_rng(n)
+    above = 0
+    for trial in range(400):
+        found = estimate(
+            [(x, 1.0) for x in rng.normal(60, 10, n)], confidence=0.95, seed=trial, top=100
+        )
+        assert found.low is not None
+        above += found.low > 60
+    assert above / 400 <= most
+
+
 def test_differences_and_ratios_are_taken_prompt_by_prompt_on_common_prompts():
     a = [verdict(f"p{i}", 0, 50 + i) for i in range(10)]
     b = [verdict(f"p{i}", 0, 40 + i) for i in range(10)] + [verdict("only b", 0, 0)]

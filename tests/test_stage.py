@@ -89,6 +89,24 @@ def test_a_failing_stage_leaves_its_part_and_a_failed_run_and_can_go_on(lab, tra
     assert not list(lab.home.glob("stages/*.part"))
 
 
+def test_what_was_made_before_recording_failed_is_not_made_again(lab, monkeypatch):
+    calls: list[str] = []
+
+    class Picky(Text):
+        def publish(self, run):
+            if len(calls) == 1 and not (lab.home / "back").exists():
+                raise RuntimeError("tracker is away")
+
+    stage = replace(write("a", calls), makes=Picky)
+    run = stage.run
+    stage = replace(stage, run=lambda home: Picky(**run(home).model_dump(), home=home))
+    with pytest.raises(RuntimeError, match="away"):
+        lab.run(stage)
+    (lab.home / "back").touch()
+    assert lab.run(stage).content == "a"
+    assert calls == ["a"]
+
+
 def test_a_part_is_never_taken_for_a_whole(lab):
     stage = write("a", [])
     part = lab.home / "stages" / f"text-{stage.fingerprint}.part"

@@ -97,6 +97,7 @@ def collect(task: TaskConfig, *, seed: int) -> Stage[Coverage]:
     identity: dict[str, Json] = {
         "version": VERSION,
         "sha256": sha256,
+        "source": task.coverage,
         "columns": [task.prompt_column, task.response_column],
         "split": task.split.identity(),
         "seed": seed,
@@ -162,6 +163,8 @@ class _Reader:
             raise _RowError(f"not UTF-8: byte 0x{line[error.start]:02x} at {error.start}") from None
         except json.JSONDecodeError as error:
             raise _RowError(f"not JSON: {error.msg} at column {error.colno}") from None
+        except (ValueError, RecursionError) as error:  # a number or a nesting without end
+            raise _RowError(f"not JSON that can be read: {error}") from None
         if not isinstance(row, dict):
             raise _RowError("not a JSON object")
         messages = row["messages"] if "messages" in row else self._from_columns(row)
@@ -170,7 +173,7 @@ class _Reader:
             raise _RowError("no response: the last message is not the assistant's")
         if not any(turn.role == "user" for turn in turns[:-1]):
             raise _RowError("no prompt: there is no user message")
-        prompt_id = str(row.get("id") or _hash(turns[:-1]))
+        prompt_id = _text(str(row.get("id") or _hash(turns[:-1])))
         return Pair(prompt=Prompt(id=prompt_id, messages=turns[:-1]), response=turns[-1].content)
 
     def _from_columns(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -206,10 +209,20 @@ def _message(turn: Any) -> Message:
     if not isinstance(turn, dict) or turn.get("role") not in ("system", "user", "assistant"):
         raise _RowError("a message without a role of system, user or assistant")
     content = turn.get("content")
+    if isinstance(content, list):
+        raise _RowError("a message of parts: only texts can be used")
     if not isinstance(content, str) or not content.strip():
         what = "response" if turn["role"] == "assistant" else f"{turn['role']} message"
         raise _RowError(f"empty {what}")
-    return Message(role=turn["role"], content=content)
+    return Message(role=turn["role"], content=_text(content))
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise _RowError("half a surrogate pair in a text: it is no Unicode") from None
+    return text
 
 
 def _hash(messages: tuple[Message, ...]) -> str:

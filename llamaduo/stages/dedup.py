@@ -13,7 +13,7 @@ from llamaduo.config import Dedup
 from llamaduo.records import Pair, read_jsonl, write_jsonl
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
-from llamaduo.text import rouge_l_of, stems
+from llamaduo.text import rouge_l_of, stems, words
 
 VERSION = 1
 
@@ -90,7 +90,8 @@ def near_copies(texts: Sequence[str], config: Dedup) -> list[tuple[int, int]]:
     Up to `config.exact_up_to` texts all pairs are compared. Above, only those that MinHash-LSH
     proposes, so a copy whose words overlap less than `config.jaccard` is likely missed.
     """
-    stemmed = [stems(text) for text in texts]
+    # Stems are of Latin letters and digits; a text in another script is compared by its words.
+    stemmed = [stems(text) or words(text.lower()) for text in texts]
     small = len(texts) <= config.exact_up_to
     proposed = combinations(range(len(texts)), 2) if small else _proposed(stemmed, config)
     return [(i, j) for i, j in proposed if rouge_l_of(stemmed[i], stemmed[j]) > config.rouge_l]

@@ -8,13 +8,13 @@ from llamaduo.errors import JudgeError
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
 from llamaduo.progress import bar
-from llamaduo.records import JudgeFailure, Pair, Response, RowFile, Verdict
+from llamaduo.records import JudgeFailure, Pair, Response, RowFile, Verdict, read_rows
 from llamaduo.scores import Scores, summarise
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
 from llamaduo.tracking import Run
 
-VERSION = 1
+VERSION = 2
 
 
 class Judged(Artifact):
@@ -24,8 +24,8 @@ class Judged(Artifact):
 
     def rows(self) -> list[Verdict | JudgeFailure]:
         """All verdicts and failures, by prompt, k and m."""
-        with RowFile(self.home / "verdicts.jsonl", Verdict, JudgeFailure) as rows:
-            found = [row for row in rows.done if isinstance(row, Verdict | JudgeFailure)]
+        rows = read_rows(self.home / "verdicts.jsonl", Verdict, JudgeFailure)
+        found = [row for row in rows if isinstance(row, Verdict | JudgeFailure)]
         return sorted(found, key=lambda row: (row.prompt_id, row.k, row.m))
 
     def publish(self, run: Run) -> None:

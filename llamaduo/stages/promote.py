@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llamaduo.artifact import Artifact, Json
 from llamaduo.champion import Bundle
-from llamaduo.config import HparamsConfig, LocalConfig
+from llamaduo.config import HfLocalConfig, HparamsConfig, LocalConfig
 from llamaduo.local import Local
 from llamaduo.stage import Stage
 from llamaduo.stages.finetune import Adapter
@@ -34,6 +34,10 @@ def promote(
     seed: int,
 ) -> Stage[Packed]:
     """The stage that packs a champion, with all that a new process needs to answer as it does."""
+    if isinstance(config, HfLocalConfig) and config.weights not in ("auto", "hub"):
+        # The champion is asked from other folders than this one.
+        there = str(Path(config.weights).expanduser().resolve())
+        config = config.model_copy(update={"weights": there})
     bundle = Bundle(
         task=task,
         system=system,
@@ -47,7 +51,9 @@ def promote(
     identity: dict[str, Json] = {
         "version": VERSION,
         "adapter": adapter.fingerprint,
-        "bundle": bundle.model_dump(mode="json", exclude={"local", "hparams"}),
+        "bundle": bundle.model_dump(
+            mode="json", exclude={"local": {"runtime"}, "hparams": {"runtime"}}
+        ),
     }
 
     def run(home: Path) -> Packed:

@@ -119,6 +119,7 @@ def synthesize(
         "version": VERSION,
         "service": service.identity,
         "requests": digest(requests),
+        "seeds": digest(seeds),  # a system message is not in the request, and is in the new pairs
     }
 
     def run(home: Path) -> Synthesis:
@@ -195,6 +196,8 @@ def parse(text: str) -> list[tuple[str, str]]:
         reply: Any = json.JSONDecoder().raw_decode(text[start:])[0]
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at {error.pos}") from None
+    except RecursionError:
+        raise ValueError("JSON nested without end") from None
     contents = reply.get("contents") if isinstance(reply, dict) else None
     if not isinstance(contents, list) or not contents:
         raise ValueError("no list of contents in the reply")
@@ -203,5 +206,7 @@ def parse(text: str) -> list[tuple[str, str]]:
         texts = (entry.get("instruction"), entry.get("response")) if isinstance(entry, dict) else ()
         if len(texts) != 2 or not all(isinstance(value, str) for value in texts):
             raise ValueError("a pair without instruction and response texts")
+        for value in texts:
+            str(value).encode()  # half a surrogate pair, which JSON can spell, is a ValueError
         found.append((str(texts[0]), str(texts[1])))
     return found

@@ -66,6 +66,14 @@ def test_too_few_rows_to_split_says_how_many_and_where_the_rejects_are(tmp_path)
         (line(messages=[{"role": "assistant", "content": "a"}] * 2), "no prompt"),
         (line(messages=[{"role": "robot", "content": "a"}]), "role"),
         (line(messages=["text", 3]), "role"),
+        (b'{"prompt": "half \\ud800 a pair", "response": "x"}\n', "no Unicode"),
+        (b'{"prompt": "p", "response": "x", "id": "\\ud800"}\n', "no Unicode"),
+        (
+            b'{"prompt": "p", "response": "x", "n": ' + b"9" * 5000 + b"}\n",
+            "not JSON that can be read",
+        ),
+        (b'{"n": ' + b"[" * 100_000 + b"}\n", "not JSON"),
+        (line(messages=[{"role": "user", "content": [{"type": "text"}]}]), "message of parts"),
         (GOOD.split(b"\n")[0] + b"\n", "duplicate: the same prompt as on line 1"),
     ],
 )
@@ -79,6 +87,7 @@ def test_rejects_are_written_and_counted(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_bytes(GOOD + b"{broken\n" + b"".join(line(**columns(i)) for i in range(7, 12)))
     coverage = run(task(path), tmp_path)
+    assert coverage.card.source == str(path)
     (row,) = (coverage.home / "rejects.jsonl").read_text().splitlines()
     assert json.loads(row)["line"] == 7
     assert (coverage.card.rows, coverage.card.rejected) == (11, 1)

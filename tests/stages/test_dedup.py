@@ -63,6 +63,11 @@ def test_a_prompt_close_to_a_held_out_one_is_left_out():
     assert [row.id for row in decontaminate(new, held_out, CONFIG)] == ["p7"]
 
 
+def test_a_copy_in_another_script_is_found():
+    text = "Паром опоздал из-за тумана, и Анна вернёт деньги за билеты в понедельник утром"
+    assert decontaminate([with_text("b", text + " же")], [with_text("a", text)], CONFIG) == []
+
+
 @pytest.mark.parametrize(("config", "least"), [(CONFIG, 100), (MINHASH, 98)])
 def test_planted_copies_are_found(config, least):
     """Of 100 copies with a tenth of their words changed, MinHash may miss a few, not more."""

@@ -3,6 +3,7 @@ import json
 import pytest
 from conftest import pair
 
+from llamaduo.records import Message
 from llamaduo.service.fake import FakeService
 from llamaduo.stage import Lab
 from llamaduo.stages.synthesize import parse, request_of, synthesize
@@ -34,6 +35,8 @@ def test_a_reply_is_read_with_or_without_words_around_it(text):
         ('{"contents": [{"instruction": "a"}]}', "without instruction"),
         ('{"contents": [{"instruction": "a", "response": 3}]}', "without instruction"),
         ('{"contents": ["text"]}', "without instruction"),
+        ('{"contents": [{"instruction": "\\ud800", "response": "b"}]}', "surrogates"),
+        ('{"contents": ' + "[" * 100_000, "nested|not JSON"),
     ],
 )
 def test_a_reply_of_another_form_says_what_is_wrong(text, reason):
@@ -79,6 +82,17 @@ def test_new_pairs_name_their_seed_and_keep_its_system_message(fake_experiment, 
     assert {p.origin for p in made.pairs()} == {"synthesis"}
     assert len({p.id for p in made.pairs()}) == len(made.pairs())
     assert made.bill.calls == 4
+
+
+def test_another_system_message_is_another_synthesis(fake_experiment, tmp_path):
+    def told(text):
+        prompt = pair(1).prompt
+        system = Message(role="system", content=text)
+        changed = prompt.model_copy(update={"messages": (system, *prompt.messages)})
+        return [pair(1).model_copy(update={"prompt": changed})]
+
+    made = [run(fake_experiment(), told(text), tmp_path) for text in ("be brief", "be long")]
+    assert [m.pairs()[0].prompt.messages[0].content for m in made] == ["be brief", "be long"]
 
 
 def test_seeds_are_drawn_anew_each_round(fake_experiment, tmp_path):
