@@ -9,10 +9,11 @@ from pathlib import Path
 
 from llamaduo.artifact import Json
 from llamaduo.cost import Bill
-from llamaduo.records import Prompt, Response, RowFile
-from llamaduo.service import Completion, Failure, Request, Service
+from llamaduo.records import Prompt, Response
+from llamaduo.service import Request, Service
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
+from llamaduo.stages.ask import ask
 from llamaduo.stages.infer import Answers
 
 VERSION = 1
@@ -42,13 +43,8 @@ def answer(
     }
 
     def run(home: Path) -> ServiceAnswers:
-        with RowFile(home / "outcomes.jsonl", Completion, Failure) as outcomes:
-            done = {row.request_id for row in outcomes.done if isinstance(row, Completion)}
-            left = [p for p in prompts if p.id not in done]
-            for outcome in service.complete([request_of(p, max_tokens=max_tokens) for p in left]):
-                outcomes.add(outcome)
-            completions = [row for row in outcomes.done if isinstance(row, Completion)]
-            failures = [row for row in outcomes.done if isinstance(row, Failure)]
+        requests = [request_of(prompt, max_tokens=max_tokens) for prompt in prompts]
+        completions, failures = ask(service, requests, home, what=f"answer {label}")
         with (home / "responses.jsonl").open("w", encoding="utf-8") as out:
             for row in completions:
                 response = Response(

@@ -10,11 +10,11 @@ from typing import Any
 from llamaduo.artifact import Artifact, Json
 from llamaduo.config import SynthesisConfig
 from llamaduo.cost import Bill
-from llamaduo.progress import bar
-from llamaduo.records import Message, Pair, Prompt, Record, RowFile, read_jsonl, write_jsonl
-from llamaduo.service import Completion, Failure, Request, Service
+from llamaduo.records import Message, Pair, Prompt, Record, read_jsonl, write_jsonl
+from llamaduo.service import Request, Service
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
+from llamaduo.stages.ask import ask
 from llamaduo.tracking import Run
 
 VERSION = 1
@@ -123,14 +123,7 @@ def synthesize(
     }
 
     def run(home: Path) -> Synthesis:
-        with RowFile(home / "outcomes.jsonl", Completion, Failure) as outcomes:
-            done = {row.request_id for row in outcomes.done if isinstance(row, Completion)}
-            left = [request for request in requests if request.id not in done]
-            answers = service.complete(left)
-            for outcome in bar(answers, total=len(left), what="synthesize", unit="requests"):
-                outcomes.add(outcome)
-            completions = [row for row in outcomes.done if isinstance(row, Completion)]
-            failures = [row for row in outcomes.done if isinstance(row, Failure)]
+        completions, failures = ask(service, requests, home, what="synthesize")
         texts = {row.request_id: row.text for row in completions}
         pairs, refused = _read(seeds, texts, round)
         write_jsonl(home / "pairs.jsonl", pairs)
