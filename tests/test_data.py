@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from itertools import combinations
+from statistics import quantiles
 
 import pytest
 from conftest import composed
@@ -14,7 +15,7 @@ from llamaduo.service.recorded import RecordedService, parse, recording_path
 from llamaduo.service.rekey import request_for
 from llamaduo.stages import answer, synthesize
 from llamaduo.stages.collect import read_pairs, source_of
-from llamaduo.text import rouge_l_of, stems
+from llamaduo.text import rouge_l_of, sentences, stems
 
 EXP = composed("+experiment=summarize")
 PAIRS, REJECTS = read_pairs(source_of(EXP.task).read_bytes(), EXP.task)
@@ -23,20 +24,40 @@ ROWS = parse(PATH.read_bytes(), PATH)
 BY_ID = {pair.id: pair for pair in PAIRS}
 
 
-def written():
+PASSAGE_WORDS = (70, 112)
+SUMMARY_WORDS = (30, 48)
+SAMPLES = 2
+EACH = 2  # pairs per synthesis answer
+
+
+def written(sample: int | None = None) -> list[tuple[str, str]]:
     """The pairs of the recorded synthesis answers."""
-    texts = [row.text for row in ROWS if row.purpose == "synthesis"]
+    texts = [
+        row.text for row in ROWS if row.purpose == "synthesis" and sample in (None, row.sample)
+    ]
     return [found for text in texts for found in synthesize.parse(text)]
 
 
+def summaries() -> list[tuple[str, str]]:
+    """Every passage with every summary of it."""
+    own = [(pair.prompt.user, pair.response) for pair in PAIRS]
+    second = [(BY_ID[r.of].prompt.user, r.text) for r in ROWS if r.purpose == "answer"]
+    return [*own, *second, *written()]
+
+
 def test_every_row_is_usable():
-    assert len(PAIRS) == 80
+    assert len(PAIRS) >= 96
     assert not REJECTS
 
 
-def test_every_row_has_a_second_answer_and_a_synthesis_answer():
-    found = Counter((row.of, row.purpose) for row in ROWS)
-    assert found == {(i, what): 1 for i in BY_ID for what in ("answer", "synthesis")}
+def test_every_row_has_a_second_answer_and_two_synthesis_answers_of_two_pairs():
+    assert Counter((row.of, row.purpose, row.sample) for row in ROWS) == {
+        **{(i, "answer", 0): 1 for i in BY_ID},
+        **{(i, "synthesis", sample): 1 for i in BY_ID for sample in range(SAMPLES)},
+    }
+    for row in ROWS:
+        if row.purpose == "synthesis":
+            assert len(synthesize.parse(row.text)) == EACH
 
 
 def test_every_recording_is_keyed_by_the_request_as_it_reads_today():
@@ -45,19 +66,26 @@ def test_every_recording_is_keyed_by_the_request_as_it_reads_today():
     assert not stale
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(pair.response for pair in PAIRS),
-        *(row.text for row in ROWS if row.purpose == "answer"),
-        *(response for _, response in written()),
-    ],
-)
-def test_every_summary_keeps_the_house_style(text):
-    assert 28 <= len(text.split()) <= 48
+@pytest.mark.parametrize("sample", range(SAMPLES))
+def test_lengths_are_those_of_the_coverage_rows(sample):
+    """Bounds for each text, and a like spread, so that more of the kind is of the kind."""
+    own = [(pair.prompt.user, pair.response) for pair in PAIRS]
+    for column, (least, most), off in ((0, PASSAGE_WORDS, 16), (1, SUMMARY_WORDS, 3)):
+        ours, theirs = (
+            [len(pair[column].split()) for pair in pairs] for pairs in (own, written(sample))
+        )
+        assert least <= min(*ours, *theirs)
+        assert max(*ours, *theirs) <= most
+        for part in (1, 2, 3):  # quartiles
+            assert abs(quantiles(ours)[part - 1] - quantiles(theirs)[part - 1]) <= off
+
+
+@pytest.mark.parametrize(("passage", "text"), summaries())
+def test_every_summary_keeps_the_house_style(passage, text):
     assert len(re.findall(r"[.!?](?:\s+(?=[A-Z0-9])|$)", text)) in (2, 3)
     assert text == text.strip()
     assert not re.search(r"lorem|todo|xxx|\.\.\.|<|>", text, re.IGNORECASE)
+    assert not [sentence for sentence in sentences(text) if sentence in passage]
 
 
 def test_no_two_passages_are_alike():
@@ -65,10 +93,15 @@ def test_no_two_passages_are_alike():
     assert max(rouge_l_of(a, b) for a, b in combinations(passages, 2)) < 0.4
 
 
+def test_no_two_summaries_of_different_passages_are_near_copies():
+    """So whatever the split, no test answer can be learnt by heart from train or synthesis."""
+    texts = [stems(pair.response) for pair in PAIRS] + [stems(text) for _, text in written()]
+    assert max(rouge_l_of(a, b) for a, b in combinations(texts, 2)) < 0.6
+
+
 def test_second_answers_are_written_anew():
     for row in ROWS:
         if row.purpose == "answer":
-            assert row.text != BY_ID[row.of].response
             assert rouge_l_of(stems(row.text), stems(BY_ID[row.of].response)) < 0.9
 
 
