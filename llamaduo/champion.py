@@ -170,6 +170,7 @@ class Answerer:
                 top_p=top_p,
                 max_new_tokens=limit,
                 seed=seed,
+                scratch=None,
             )
             responses = {response.prompt_id: response for response in made}
             answers |= {i: self._completion(responses[p.id]) for i, p in prompts.items()}

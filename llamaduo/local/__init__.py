@@ -57,8 +57,12 @@ class Local(Protocol):
         top_p: float,
         max_new_tokens: int,
         seed: int,
+        scratch: Path | None,
     ) -> Iterator[Response]:
         """A sampled response to each (prompt, k), as they are produced and in any order.
+
+        Unfinished work may be kept under `scratch`, for the next call with the same settings to go
+        on from after a kill; nothing stays there of a call that came to its end.
 
         `adapter` None asks the untuned base. A response depends on seed, prompt id and k alone, not
         on the batch that it was produced in (but for the rounding of floating point sums).

@@ -55,6 +55,7 @@ class FakeLocal:
         top_p: float,
         max_new_tokens: int,
         seed: int,
+        scratch: Path | None,
     ) -> Iterator[Response]:
         """The first words of each prompt, with a stumble here and there unless greedy."""
         learned = {"pairs": 0, "words": max_new_tokens}

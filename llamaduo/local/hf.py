@@ -18,6 +18,7 @@ from llamaduo.records import Pair, Prompt, Response
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from llamaduo.local.drafts import Drafts
     from llamaduo.local.sampling import Rules
 
 #: Raised when the same settings would give another adapter or other answers.
@@ -84,12 +85,15 @@ class HfLocal:
         top_p: float,
         max_new_tokens: int,
         seed: int,
+        scratch: Path | None,
     ) -> Iterator[Response]:
-        """Responses batch by batch, rows of like length together."""
+        """Responses as they are finished, batch by batch, rows of like length together."""
+        from llamaduo.local.drafts import Drafts
         from llamaduo.local.sampling import Rules, batches
 
         if not asks:
             return
+        drafts = Drafts(None if scratch is None else scratch / "drafts.json")
         model = self._model(hparams.quantization, adapter)
         rules = Rules(
             temperature=temperature,
@@ -106,7 +110,8 @@ class HfLocal:
 
         for rows in batches(sizes, max_new_tokens, self._config.runtime.batch_tokens):
             batch = [(asks[i], prompts[i]) for i in rows]
-            yield from self._complete(model, batch, rules, seed)
+            yield from self._complete(model, batch, rules, seed, drafts)
+        drafts.remove()
 
     @cached_property
     def weights(self) -> weights.Weights:
@@ -144,26 +149,34 @@ class HfLocal:
         batch: Sequence[tuple[tuple[Prompt, int], list[int]]],
         rules: "Rules",
         seed: int,
+        drafts: "Drafts",
     ) -> Iterator[Response]:
         """The responses of one batch of asks with their prompts' tokens."""
         from llamaduo.local.sampling import Answer, decode, uniforms
 
         unique = {prompt.id: tokens for (prompt, _), tokens in batch}
         place = {prompt_id: i for i, prompt_id in enumerate(unique)}
-        answers = [
-            Answer(place[prompt.id], uniforms(seed, prompt.id, k, rules.max_new_tokens))
-            for (prompt, k), _ in batch
-        ]
-        decode(model, list(unique.values()), answers, rules)
-        for ((prompt, k), tokens), answer in zip(batch, answers, strict=True):
-            yield Response(
-                prompt_id=prompt.id,
-                k=k,
-                text=self.chat.text(answer.said),
-                prompt_tokens=len(tokens),
-                completion_tokens=len(answer.tokens),
-                finish="stop" if answer.marker else "length",
+        answers = {
+            (prompt.id, k): Answer(
+                place[prompt.id],
+                uniforms(seed, prompt.id, k, rules.max_new_tokens),
+                drafts.of((prompt.id, k)),
             )
+            for (prompt, k), _ in batch
+        }
+        keys = {id(answer): key for key, answer in answers.items()}
+        for ended in decode(model, list(unique.values()), list(answers.values()), rules):
+            for answer in ended:
+                prompt_id, k = keys[id(answer)]
+                yield Response(
+                    prompt_id=prompt_id,
+                    k=k,
+                    text=self.chat.text(answer.said),
+                    prompt_tokens=len(unique[prompt_id]),
+                    completion_tokens=len(answer.tokens),
+                    finish=answer.finish,
+                )
+            drafts.keep(answers.items())
 
 
 def _give_back_memory() -> None:

@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from transformers import DynamicCache
+
+from llamaduo.local.kv import cache_for
 
 _HEAD = 256
 
@@ -50,21 +52,28 @@ def pick(
 
 @dataclass
 class Answer:
-    """An answer in the making: `tokens` of its text, then those of the marker that ended it."""
+    """An answer in the making: `tokens` of its text, then those of the marker that ended it.
+
+    `finish` says how it ended, once it has.
+    """
 
     prompt: int
     draws: "np.ndarray[Any, Any]"
     tokens: list[int] = field(default_factory=list)
     marker: int = 0
+    finish: Literal["stop", "length"] | None = None
 
-    def take(self, token: int, stops: Sequence[int], end: Sequence[int]) -> bool:
-        """Add a token; true when that ended the answer."""
+    def take(self, token: int, rules: "Rules") -> None:
+        """Add a token, and note whether that ended the answer."""
         self.tokens.append(token)
-        if token in stops:
+        if token in rules.stops:
             self.marker = 1
-        elif self.tokens[-len(end) :] == list(end):
-            self.marker = len(end)
-        return self.marker > 0
+        elif self.tokens[-len(rules.end) :] == list(rules.end):
+            self.marker = len(rules.end)
+        if self.marker:
+            self.finish = "stop"
+        elif len(self.tokens) >= rules.max_new_tokens:
+            self.finish = "length"
 
     @property
     def said(self) -> list[int]:
@@ -87,37 +96,48 @@ class Rules:
 @torch.inference_mode()
 def decode(
     model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[Answer], rules: Rules
-) -> None:
-    """Complete a batch of answers to `prompts`.
+) -> Iterator[list[Answer]]:
+    """Complete a batch of answers to `prompts`; after each step, those that it ended.
 
-    Each prompt is read once, however many answers it gets; rows that are done leave the batch.
+    What has been said of an answer already is read and gone on with. Each beginning is read once,
+    however many answers go on from it; rows that are done leave the batch.
     """
-    width = max(len(tokens) for tokens in prompts)
-    rows = [[rules.pad] * (width - len(tokens)) + list(tokens) for tokens in prompts]
+    starts = [(*prompts[answer.prompt], *answer.tokens) for answer in answers]
+    place = {start: i for i, start in enumerate(dict.fromkeys(starts))}
+    width = max(map(len, place))
+    rows = [[rules.pad] * (width - len(start)) + list(start) for start in place]
     ids = torch.tensor(rows, device=model.device)
     mask = torch.tensor(
-        [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts], device=model.device
+        [[0] * (width - len(start)) + [1] * len(start) for start in place], device=model.device
     )
-    cache = DynamicCache(config=model.config)
+    cache = cache_for(model.config, room=rules.max_new_tokens)
     logits = _forward(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache)
-    spread = torch.tensor([answer.prompt for answer in answers], device=model.device)
+    spread = torch.tensor([place[start] for start in starts], device=model.device)
     cache.batch_select_indices(spread)
     logits, mask = logits[spread], mask[spread]
     open_ = list(answers)
-    for step in range(rules.max_new_tokens):
-        tokens = _draw(logits, open_, step, rules)
-        done = [
-            a.take(t, rules.stops, rules.end) for a, t in zip(open_, tokens.tolist(), strict=True)
-        ]
-        if all(done) or step + 1 == rules.max_new_tokens:
+    while open_:
+        tokens = _draw(logits, open_, rules)
+        for answer, token in zip(open_, tokens.tolist(), strict=True):
+            answer.take(token, rules)
+        yield [answer for answer in open_ if answer.finish]
+        stay = _packed([not answer.finish for answer in open_])
+        open_ = [open_[i] for i in stay]
+        if not open_:
             return
-        if any(done):
-            stay = torch.tensor([i for i, d in enumerate(done) if not d], device=model.device)
-            cache.batch_select_indices(stay)
-            tokens, mask = tokens[stay], mask[stay]
-            open_ = [answer for answer, d in zip(open_, done, strict=True) if not d]
+        if len(stay) < len(tokens):
+            chosen = torch.tensor(stay, device=model.device)
+            cache.batch_select_indices(chosen)
+            tokens, mask = tokens[chosen], mask[chosen]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
         logits = _forward(model, tokens[:, None], mask, mask.sum(-1, keepdim=True) - 1, cache)
+
+
+def _packed(stays: Sequence[bool]) -> list[int]:
+    """The places of the rows that stay: the last ones fill the gaps, so that few have to move."""
+    size = sum(stays)
+    movers = (i for i in range(len(stays) - 1, -1, -1) if stays[i])
+    return [i if stays[i] else next(movers) for i in range(size)]
 
 
 def _forward(
@@ -135,10 +155,10 @@ def _forward(
     return logits
 
 
-def _draw(logits: torch.Tensor, rows: Sequence[Answer], step: int, rules: Rules) -> torch.Tensor:
+def _draw(logits: torch.Tensor, rows: Sequence[Answer], rules: Rules) -> torch.Tensor:
     if rules.temperature == 0:
         return logits.argmax(-1)
-    draws = torch.tensor([row.draws[step] for row in rows])
+    draws = torch.tensor([row.draws[len(row.tokens)] for row in rows])
     return pick(logits, draws.to(logits.device), rules.temperature, rules.top_p)
 
 

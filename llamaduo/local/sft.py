@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from peft import LoraConfig
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTConfig, SFTTrainer
 
@@ -25,6 +24,7 @@ from llamaduo.errors import ConfigError
 from llamaduo.local import Training
 from llamaduo.local.chat import Chat, Row
 from llamaduo.local.precision import settled_libraries
+from llamaduo.progress import Progress
 from llamaduo.records import Pair
 
 
@@ -128,13 +128,36 @@ class LengthGrouped(Sampler[int]):
         )
 
 
-class Bar(ProgressCallback):
-    """A bar with the loss on a terminal, and nothing elsewhere."""
+class Bar(TrainerCallback):
+    """Shows how many steps are done, how long the rest takes, and the loss."""
+
+    def __init__(self) -> None:
+        self._steps: Progress | None = None
+        self._at = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin at the step of the checkpoint, if there was one."""
+        if state.is_world_process_zero:
+            self._at = state.global_step
+            self._steps = Progress(
+                total=state.max_steps, done=self._at, what="finetune", unit="steps"
+            )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count the step."""
+        if self._steps is not None:
+            self._steps.advance(state.global_step - self._at)
+            self._at = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Show the loss beside the bar."""
-        if self.training_bar is not None and logs and "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{logs['loss']:.3f}")
+        """Show the loss beside the steps."""
+        if self._steps is not None and logs and "loss" in logs:
+            self._steps.note(f"loss {logs['loss']:.3f}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the bar away."""
+        if self._steps is not None:
+            self._steps.close()
 
 
 def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
@@ -218,7 +241,7 @@ def trainer_of(
             train_dataset=data,
             processing_class=chat.tokenizer,
             peft_config=lora,
-            callbacks=[Bar()] if sys.stderr.isatty() else [],
+            callbacks=[Bar()],
         )
     trainer.remove_callback(PrinterCallback)
     # TRL rounds the adapter to bfloat16, which swallows small updates, and a checkpoint that is

@@ -65,6 +65,7 @@ def infer(
                 top_p=sampling.top_p,
                 max_new_tokens=max_new_tokens,
                 seed=seed,
+                scratch=home,
             )
             fresh = 0
             for response in bar(produced, total=len(asks), what=f"infer {label}", unit="answers"):

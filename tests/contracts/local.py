@@ -22,6 +22,7 @@ class LocalContract:
                 "top_p": 1.0,
                 "max_new_tokens": 8,
                 "seed": 1,
+                "scratch": None,
                 **changed,
             }
             rows = list(local.generate(asks, hparams, **settings))

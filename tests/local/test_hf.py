@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from contracts.local import LocalContract
+from transformers.cache_utils import DynamicLayer
 
 from llamaduo.config import HfLocalConfig, HparamsConfig
 from llamaduo.errors import ConfigError
@@ -265,6 +266,7 @@ def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: flo
             top_p=0.9,
             max_new_tokens=8,
             seed=seed,
+            scratch=None,
         )
         return {(r.prompt_id, r.k): r.text for r in said}
 
@@ -276,6 +278,71 @@ def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: flo
         assert together["town-1", 0] != together["town-1", 1]
     else:
         assert together["town-1", 0] == together["town-1", 1]
+
+
+def test_an_interrupted_generation_goes_on_from_its_drafts(
+    local: HfLocal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("llamaduo.local.drafts.SECONDS", 0.0)
+    asks = [(pair.prompt, k) for pair in PAIRS[:6] for k in (0, 1)]
+    steps: list[int] = []
+
+    def generate(some: list[tuple[Prompt, int]], scratch: Path | None) -> Any:
+        model = local._model("nf4", None)
+        hook = model.register_forward_hook(lambda *_: steps.append(1))
+        try:
+            yield from local.generate(
+                some,
+                hparams(),
+                adapter=None,
+                temperature=0.7,
+                top_p=0.9,
+                max_new_tokens=24,
+                seed=5,
+                scratch=scratch,
+            )
+        finally:
+            hook.remove()
+
+    whole = {(r.prompt_id, r.k): r for r in generate(asks, None)}
+    undisturbed = len(steps)
+    steps.clear()
+    cut = generate(asks, tmp_path)
+    had = [next(cut)]  # at the latest when the longest answers are done, so the rest is under way
+    cut.close()
+    done, before = {(r.prompt_id, r.k) for r in had}, len(steps)
+    assert (tmp_path / "drafts.json").exists()
+    steps.clear()
+    rest = list(generate([a for a in asks if (a[0].id, a[1]) not in done], tmp_path))
+    assert {(r.prompt_id, r.k): r for r in (*had, *rest)} == whole
+    assert before > 3
+    assert len(steps) + before <= undisturbed + 2  # reading the beginnings anew, and one step
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cache_holds_what_that_of_transformers_holds(seed: int):
+    from transformers import LlamaConfig
+
+    from llamaduo.local.kv import RoomyLayer, cache_for
+
+    chance = np.random.default_rng(seed)
+    ours, theirs = cache_for(LlamaConfig(num_hidden_layers=1), room=3).layers[0], DynamicLayer()
+    assert isinstance(ours, RoomyLayer)
+    rows = 4
+    for step in range(12):
+        new = torch.randn(2, rows, 2, 5 if step == 0 else 1, 3)
+        for got, wanted in zip(ours.update(*new), theirs.update(*new), strict=True):
+            assert torch.equal(got, wanted)
+        if chance.random() < 0.6:
+            size = int(chance.integers(1, 6 if step < 6 else rows + 1))
+            chosen = torch.from_numpy(chance.integers(0, rows, size))
+            ours.batch_select_indices(chosen)
+            theirs.batch_select_indices(chosen)
+            rows = size
+        assert torch.equal(ours.keys, theirs.keys)
+        assert torch.equal(ours.values, theirs.values)
+        assert ours.get_seq_length() == theirs.get_seq_length()
 
 
 def test_an_adapter_changes_the_answers_and_lengths_are_counted(local: HfLocal, tmp_path: Path):
@@ -292,6 +359,7 @@ def test_an_adapter_changes_the_answers_and_lengths_are_counted(local: HfLocal, 
                 top_p=1,
                 max_new_tokens=n,
                 seed=1,
+                scratch=None,
             )
         )
 
@@ -341,7 +409,8 @@ def test_role_words_in_an_answer_survive(template: str):
     model = scripted([tokens + [9] * (width - len(tokens)) for tokens in said])
     answers = [Answer(i, np.zeros(width)) for i in range(2)]
     prompts = [chat.prompt_tokens(PAIRS[i].prompt) for i in range(2)]
-    decode(model, prompts, answers, Rules(0.0, 1.0, width, chat.stops(None), end, 2))
+    ended = list(decode(model, prompts, answers, Rules(0.0, 1.0, width, chat.stops(None), end, 2)))
+    assert [a for step in ended for a in step] == sorted(answers, key=lambda a: len(a.tokens))
     assert [chat.text(answer.said) for answer in answers] == texts
     assert [len(a.tokens) for a in answers] == [len(s) - 9 for s in said]
 

@@ -1,0 +1,71 @@
+"""The keys and values of a batch in the making, in memory that is taken once."""
+
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+def cache_for(config: Any, room: int) -> DynamicCache:
+    """The model's own kind of cache, whose plain layers have `room` for so many tokens more.
+
+    Layers of another kind (sliding windows, states) stay as transformers makes them.
+    """
+    cache = DynamicCache(config=config)
+    cache.layers = [
+        RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+    ]
+    return cache
+
+
+class RoomyLayer(DynamicLayer):
+    """A cache layer that writes a new token in place, where its parent copies all the others.
+
+    `keys` and `values`, (rows, heads, tokens, width), are views of larger buffers.
+    """
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self._room = room
+        self._buffers: list[torch.Tensor] = []
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append the states of new tokens, and return those of all."""
+        before = self.get_seq_length()
+        after = before + key_states.shape[-2]
+        if not self._buffers or after > self._buffers[0].shape[-2]:
+            old = [self.keys, self.values] if before else []
+            self._buffers = [
+                new.new_empty(*new.shape[:-2], after + self._room, new.shape[-1])
+                for new in (key_states, value_states)
+            ]
+            for buffer, held in zip(self._buffers, old, strict=False):
+                buffer[..., :before, :] = held
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., before:after, :] = new
+        self.is_initialized = True
+        self._show(after)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Make the batch of these rows; what stays in its place is not copied."""
+        tokens, rows = self.get_seq_length(), self._buffers[0].shape[0]
+        wanted = indices.tolist()
+        moves = {to: source for to, source in enumerate(wanted) if to != source}
+        if len(wanted) > rows or not moves.keys().isdisjoint(moves.values()):
+            for i, buffer in enumerate(self._buffers):
+                shape = (len(wanted), *buffer.shape[1:])
+                self._buffers[i] = buffer.new_empty(shape)
+                self._buffers[i][..., :tokens, :] = buffer[indices, ..., :tokens, :]
+        else:
+            for to, source in moves.items():
+                for buffer in self._buffers:
+                    buffer[to, :, :tokens] = buffer[source, :, :tokens]
+            self._buffers = [buffer[: len(wanted)] for buffer in self._buffers]
+        self._show(tokens)
+
+    def _show(self, tokens: int) -> None:
+        self.keys, self.values = (buffer[..., :tokens, :] for buffer in self._buffers)
