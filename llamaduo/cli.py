@@ -1,7 +1,7 @@
 """The one launcher: Hydra composes, pydantic validates, and a message or a result comes out.
 
 Only this file and `llamaduo/sweep/` know Hydra. Exit codes: 0; 2 for an error that the user can
-mend; 130 when interrupted. Any other failure is llamaduo's own and keeps its traceback.
+mend; 130 or 143 when interrupted. Any other failure is llamaduo's own and keeps its traceback.
 """
 
 import difflib
@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from llamaduo import interrupt, progress, room
 from llamaduo.errors import ConfigError, LlamaduoError
 
 C = TypeVar("C", bound=BaseModel)
@@ -36,7 +37,7 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     gc.set_threshold(50_000, 20, 20)
     # Without this Hydra prints a trimmed traceback of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    stopped: list[BaseException] = []
+    stopped: list[Exception] = []
 
     def job(config: DictConfig) -> object:
         # Kept out of Hydra's hands, which would print it its own way.
@@ -47,20 +48,20 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
             return None
         try:
             return command(checked)
-        except (LlamaduoError, OSError, KeyboardInterrupt) as error:
+        except (LlamaduoError, OSError) as error:
             stopped.append(error)
             return None
 
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+        with interrupt.clean():
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
         if stopped:
             raise stopped[0]
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     except (LlamaduoError, HydraException, OmegaConfBaseException) as error:
         sys.exit(_complain(message_of(error, schema)))
     except OSError as error:
+        if (full := room.lacking(error)) is not None:
+            sys.exit(_complain(full))
         if error.filename is None:
             raise
         what = f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home"
@@ -73,6 +74,7 @@ def validated(config: DictConfig, schema: type[C]) -> C:
 
 
 def _complain(message: str) -> int:
+    progress.clear()
     print(f"llamaduo: {message}", file=sys.stderr)
     return 2
 

@@ -1,22 +1,168 @@
-"""Progress bars for long work: rate and time left on a terminal, silence elsewhere."""
+"""How far long work is, how fast it goes and how long it still takes.
 
+On a terminal that is a bar, which goes when the work is done; elsewhere a plain line now and then,
+without `\\r` or escape codes. Both go to standard error and say the same words.
+"""
+
+import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
 
+EVERY = 30.0  # seconds from the start, and from line to line, where there is no terminal
 
-def bar(rows: Iterable[T], *, total: int, what: str, unit: str) -> Iterator[T]:
-    """The rows as they come, with a bar that clears itself when they have all come."""
-    yield from tqdm(
-        rows,
-        total=total,
+_title: ContextVar[str] = ContextVar("title", default="")
+_open: list["Progress"] = []
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its types, not when it runs
+    """A bar of tqdm's with our words beside it."""
+
+    note = ""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar's format may name."""
+        facts = dict(super().format_dict)
+        fresh = facts["n"] - facts["initial"]
+        words = _words(facts["n"], facts["total"], facts["unit"], fresh, facts["elapsed"])
+        return facts | {"words": words + self.note}
+
+
+class Progress:
+    """How far a piece of work of `total` units is, `done` of which an earlier start has done.
+
+    `what` names it. Within a stage, a `what` that begins with the stage's name gives way to the
+    stage's title. `unit` is the plural of what is counted.
+    """
+
+    def __init__(self, *, total: int, what: str, unit: str, done: int = 0) -> None:
+        title = _title.get()
+        if title and title.split()[0] == what.split()[0]:
+            what = title
+        self._what, self._unit, self._total = what, unit, total
+        self._before, self._done, self._note = done, done, ""
+        self._start = self._said = time.monotonic()
+        self._bar = _bar(what, unit, total, done) if total - done > 1 and _terminal() else None
+        _open.append(self)
+
+    def __enter__(self) -> Self:
+        """Closed at the end of the block."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Take the bar away."""
+        self.close()
+
+    def advance(self, count: int = 1) -> None:
+        """So many more units are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+            return
+        now = time.monotonic()
+        if now - self._said >= EVERY and self._done < self._total:
+            self._said = now
+            fresh = self._done - self._before
+            words = _words(self._done, self._total, self._unit, fresh, now - self._start)
+            print(f"{self._what}  {words}{self._note}", file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Say this as well from now on, such as the loss."""
+        self._note = f", {text}"
+        if self._bar is not None:
+            self._bar.note = self._note
+
+    def close(self) -> None:
+        """Take the bar away; done twice, it does nothing."""
+        if self in _open:
+            _open.remove(self)
+        if self._bar is not None:
+            self._bar.close()
+
+
+def bar(rows: Iterable[T], *, total: int, what: str, unit: str, done: int = 0) -> Iterator[T]:
+    """The rows as they come, each counted when the next is asked for; see `Progress`.
+
+    `total` counts all rows, with the `done` ones that an earlier start has done.
+    """
+    with Progress(total=total, what=what, unit=unit, done=done) as progress:
+        for row in rows:
+            yield row
+            progress.advance()
+
+
+@contextmanager
+def titled(title: str) -> Iterator[None]:
+    """The stage that runs meanwhile, its name first: `infer r0 tuned · dev`."""
+    token = _title.set(title)
+    try:
+        yield
+    finally:
+        _title.reset(token)
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe, and above the bars if there are any."""
+    if not _open:  # tqdm's lock costs more than the line
+        print(line, flush=True)
+        return
+    with tqdm.external_write_mode():
+        print(line, flush=True)
+
+
+def clear() -> None:
+    """Take all bars away, as those of work that was broken off."""
+    for progress in reversed(_open[:]):
+        progress.close()
+
+
+def _terminal() -> bool:
+    """Whether standard error is a terminal that a bar can be drawn on."""
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        return False
+    # One that does not say how large it is, as in some containers, would show nothing at all.
+    return min(os.get_terminal_size(sys.stderr.fileno())) > 0
+
+
+def _bar(what: str, unit: str, total: int, done: int) -> _Bar:
+    return _Bar(
         desc=what,
         unit=unit,
-        disable=not sys.stderr.isatty(),
+        total=total,
+        initial=done,
+        bar_format="{desc}  |{bar}| {words}",
         leave=False,
         dynamic_ncols=True,
+        miniters=1,  # else it guesses, and is late where the pace changes
     )
+
+
+def _words(n: int, total: int, unit: str, fresh: int, seconds: float) -> str:
+    """`40/80 answers, 12.3 answers/s, 3 s left`; without pace while there is none to be seen."""
+    words = f"{n}/{total} {unit}"
+    if fresh < 2 or seconds <= 0:  # the first waits for models to load, and says little
+        return words
+    pace = fresh / seconds
+    rate, per = next(
+        (pace * scale, per)
+        for scale, per in ((1, "s"), (60, "min"), (3600, "h"))
+        if pace * scale >= 1 or per == "h"
+    )
+    shown = f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
+    return f"{words}, {shown} {unit}/{per}, {_time((total - n) / pace)} left"
+
+
+def _time(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock
 
 from llamaduo import progress
 from llamaduo.artifact import Json, write_atomically
+from llamaduo.cache import cache_folder as cache_folder
 from llamaduo.errors import WeightsError
 
 #: Raised when a conversion would give other values; part of the identity of what it made.
@@ -137,12 +136,6 @@ def fetch(source: str, hub_id: str, revision: str) -> Weights:
     return _from_path(source)
 
 
-def cache_folder() -> Path:
-    """Where fetched weights are kept: `LLAMADUO_CACHE`, or the user's cache folder."""
-    named = os.environ.get("LLAMADUO_CACHE")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("llamaduo")
-
-
 # ---------------------------------------------------------------- a path, and digests
 
 
@@ -179,7 +172,7 @@ def _digest_once(file: Path, size: int, mtime_ns: int) -> str:
     with file.open("rb") as data:
         chunks = iter(functools.partial(data.read, _CHUNK), b"")
         total = -(-size // _CHUNK)
-        for chunk in progress.bar(chunks, total=total, what=f"check {file.name}", unit="block"):
+        for chunk in progress.bar(chunks, total=total, what=f"check {file.name}", unit="blocks"):
             digest.update(chunk)
     return digest.hexdigest()
 
@@ -305,14 +298,13 @@ def _convert(folder: Path, name: str, out: Path) -> None:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep the bars of transformers to terminals, and its hints out of the user's sight."""
+    """Keep the bars of transformers, which stay behind when done, and its hints out of sight."""
     from transformers.utils import logging as module
 
     logging: Any = module
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
+    logging.disable_progress_bar()
     try:
         yield
     finally:

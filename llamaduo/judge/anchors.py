@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from llamaduo.errors import JudgeError
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
+from llamaduo.progress import bar
 from llamaduo.records import JudgeFailure, Pair, Record, Response, Verdict
 from llamaduo.text import sentences, words
 
@@ -197,7 +198,7 @@ def _scores(judge: Judge, given: Sequence[Anchor]) -> Scores:
         for anchor in given
     ]
     verdicts: dict[tuple[str, int], list[Verdict]] = {}
-    for outcome in judge.assess(items):
+    for outcome in bar(judge.assess(items), total=len(items), what="anchor", unit="verdicts"):
         if isinstance(outcome, JudgeFailure):
             raise JudgeError(
                 f"judge={judge.name} gave no verdict on the anchor {NAMES[outcome.k]!r} of"

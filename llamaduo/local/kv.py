@@ -26,7 +26,7 @@ class RoomyLayer(DynamicLayer):
     """
 
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._room = room
         self._buffers: list[torch.Tensor] = []
 
@@ -36,19 +36,18 @@ class RoomyLayer(DynamicLayer):
         """Append the states of new tokens, and return those of all."""
         before = self.get_seq_length()
         after = before + key_states.shape[-2]
+        added = (key_states, value_states)
         if not self._buffers or after > self._buffers[0].shape[-2]:
-            old = [self.keys, self.values] if before else []
+            held = self._buffers
             self._buffers = [
-                new.new_empty(*new.shape[:-2], after + self._room, new.shape[-1])
-                for new in (key_states, value_states)
+                new.new_empty(*new.shape[:-2], after + self._room, new.shape[-1]) for new in added
             ]
-            for buffer, held in zip(self._buffers, old, strict=False):
-                buffer[..., :before, :] = held
-        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            for buffer, old in zip(self._buffers, held, strict=False):
+                buffer[..., :before, :] = old[..., :before, :]
+        for buffer, new in zip(self._buffers, added, strict=True):
             buffer[..., before:after, :] = new
         self.is_initialized = True
-        self._show(after)
-        return self.keys, self.values
+        return self._show(after)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Make the batch of these rows; what stays in its place is not copied."""
@@ -67,5 +66,7 @@ class RoomyLayer(DynamicLayer):
             self._buffers = [buffer[: len(wanted)] for buffer in self._buffers]
         self._show(tokens)
 
-    def _show(self, tokens: int) -> None:
-        self.keys, self.values = (buffer[..., :tokens, :] for buffer in self._buffers)
+    def _show(self, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = (buffer[..., :tokens, :] for buffer in self._buffers)
+        self.keys, self.values = keys, values
+        return keys, values

@@ -218,7 +218,7 @@ def trainer_of(
         max_length=None,  # rows_of has refused what is too long
         logging_steps=1,
         save_strategy="steps",
-        save_steps=max(4, steps // 10),
+        save_steps=math.ceil(steps / 20),  # a kill loses a twentieth of the work at most
         save_total_limit=2,  # a kill may have left the newest one half written
         report_to="none",
         dataloader_pin_memory=not cpu,

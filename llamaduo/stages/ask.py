@@ -18,7 +18,13 @@ def ask(
     with RowFile(home / "outcomes.jsonl", Completion, Failure) as outcomes:
         done = {row.request_id for row in outcomes.done if isinstance(row, Completion)}
         left = [request for request in requests if request.id not in done]
-        for outcome in bar(service.complete(left), total=len(left), what=what, unit="requests"):
+        for outcome in bar(
+            service.complete(left),
+            total=len(requests),
+            done=len(requests) - len(left),
+            what=what,
+            unit="requests",
+        ):
             outcomes.add(outcome)
         completions = [row for row in outcomes.done if isinstance(row, Completion)]
         failures = [row for row in outcomes.done if isinstance(row, Failure)]

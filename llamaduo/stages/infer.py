@@ -68,7 +68,13 @@ def infer(
                 scratch=home,
             )
             fresh = 0
-            for response in bar(produced, total=len(asks), what=f"infer {label}", unit="answers"):
+            for response in bar(
+                produced,
+                total=len(prompts) * sampling.k,
+                done=len(prompts) * sampling.k - len(asks),
+                what=f"infer {label}",
+                unit="answers",
+            ):
                 rows.add(response)
                 fresh += response.completion_tokens or 0
         seconds = time.monotonic() - start

@@ -72,7 +72,13 @@ def assess(
                 if (response.prompt_id, response.k) not in done
             ]
             verdicts = judge.assess(items)
-            for row in bar(verdicts, total=len(items), what=f"judge {label}", unit="verdicts"):
+            for row in bar(
+                verdicts,
+                total=len(responses),
+                done=len(responses) - len(items),
+                what=f"judge {label}",
+                unit="verdicts",
+            ):
                 rows.add(row)
         judged = Judged(home=home, scores=None)
         scores = summarise(judged.rows(), confidence=confidence, seed=seed)
