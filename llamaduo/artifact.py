@@ -51,6 +51,14 @@ def write_atomically(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def settle(folder: Path) -> None:
+    """Have the disk keep the files in a folder, before another file says that they are whole."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
 class Artifact(BaseModel):
     """Base of what stages return: a frozen summary of the files under `home`.
 

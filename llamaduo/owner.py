@@ -14,7 +14,8 @@ class Owner:
     """A lock file that a process holds while it has runs open.
 
     The operating system frees the lock of a process that dies. The file stays, and says whose runs
-    are orphans until someone has closed them.
+    are orphans until someone has closed them. It stays as well where a process that lives on could
+    not close a run: what `begins` is to be `ended`.
     """
 
     def __init__(self, folder: Path, store: str) -> None:
@@ -24,6 +25,7 @@ class Owner:
         self.id = f"{self._store}-{uuid.uuid4().hex}"
         self._sign = FileLock(folder / f"{self.id}.lock", thread_local=False)
         self._open = 0
+        self._runs = 0
         self._mutex = threading.Lock()
 
     @contextmanager
@@ -42,8 +44,19 @@ class Owner:
             with self._mutex:
                 self._open -= 1
                 if self._open == 0:
-                    Path(self._sign.lock_file).unlink(missing_ok=True)
+                    if self._runs == 0:
+                        Path(self._sign.lock_file).unlink(missing_ok=True)
                     self._sign.release()
+
+    def begins(self) -> None:
+        """A run is about to be opened."""
+        with self._mutex:
+            self._runs += 1
+
+    def ended(self) -> None:
+        """A run has been closed."""
+        with self._mutex:
+            self._runs -= 1
 
     def _bury_the_dead(self, close_runs_of: Callable[[str], None]) -> None:
         for path in self._folder.glob(f"{self._store}-*.lock"):

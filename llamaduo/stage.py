@@ -7,16 +7,18 @@ place that knows how a result is found again, locked, built, recorded and kept.
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
-from llamaduo.artifact import Artifact, Json, fingerprint, write_atomically
+from llamaduo import progress, room
+from llamaduo.artifact import Artifact, Json, fingerprint, settle, write_atomically
 from llamaduo.cost import Bill
 from llamaduo.errors import LabError
 from llamaduo.tracking import Run
@@ -64,13 +66,15 @@ class Visit:
 class Lab:
     """A folder of finished stages, and the tracked run on whose behalf they are looked up or built.
 
-    `say` is told a line per stage. `visits` lists what was done, in order.
+    `say` is told a line per stage. `visits` lists what was done, in order; `other_versions` has the
+    libraries with which reused stages were made, where other versions are installed now.
     """
 
     home: Path
     tracked: Run
     say: Callable[[str], None] = print
     visits: list[Visit] = field(default_factory=list)
+    other_versions: list[str] = field(default_factory=list)
 
     def spent(self) -> Bill:
         """What the stages that were built, not found, took of the service LLM."""
@@ -97,14 +101,14 @@ class Lab:
             self.say(f"{_title(stage, round)}  waits for another run that is making it")
             lock.acquire()
         try:
-            reused = home.exists()
+            reused = home.exists() or self._adopts(stage, home)
             artifact = _stored(stage, home) if reused else self._build(stage, home, round)
         finally:
             lock.release()
-        record = json.loads((home / "record.json").read_text(encoding="utf-8"))
+        record = _record(home)
         if reused:
             self.tracked.tags({f"llamaduo.reused.{home.name}": record["run_id"]})
-            self._warn_of_other_versions(record["versions"])
+            self._tell_other_versions(record["versions"])
         seconds = float(record["seconds"])
         self.visits.append(
             Visit(
@@ -120,18 +124,33 @@ class Lab:
         self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
         return artifact
 
+    def _adopts(self, stage: Stage[A], home: Path) -> bool:
+        """Name what an earlier start made, recorded and logged in whole, and died before naming."""
+        part = home.with_name(home.name + ".part")
+        if not (part / "record.json").exists() or _finished(stage, part) is None:
+            return False
+        if not self.tracked.finished(_record(part)["run_id"]):
+            return False
+        part.rename(home)
+        return True
+
     def _build(self, stage: Stage[A], home: Path, round: int | None) -> A:
         part = home.with_name(home.name + ".part")
-        part.mkdir(exist_ok=True)
         tags = {"llamaduo.stage": stage.name, "llamaduo.fingerprint": stage.fingerprint}
         if round is not None:
             tags["llamaduo.round"] = str(round)
-        with self.tracked.child(" ".join(_title(stage, round).split()), tags) as run:
+        title = " ".join(_title(stage, round).split())
+        with progress.titled(title), self.tracked.child(title, tags) as run, room.needed(part):
             run.params(stage.identity)
-            start = time.monotonic()
-            artifact = _finished(stage, part) or stage.run(part)
-            seconds = time.monotonic() - start
-            artifact.save()
+            part.mkdir(exist_ok=True)
+            clock = _Clock(part)
+            artifact = _finished(stage, part)
+            if artifact is None:
+                artifact = stage.run(part)
+                # What the artifact stands for is on the disk before it is.
+                settle(part)
+                artifact.save()
+            seconds = clock.seconds()
             bill = artifact.bill
             costs = {"cost/seconds": seconds, "cost/simulated_usd": float(bill.simulated_usd)}
             if bill.usd is not None:
@@ -149,12 +168,39 @@ class Lab:
         part.rename(home)
         return artifact.model_copy(update={"home": home})
 
-    def _warn_of_other_versions(self, made_with: Mapping[str, str]) -> None:
+    def _tell_other_versions(self, made_with: Mapping[str, str]) -> None:
         now = versions()
-        for name, version in made_with.items():
-            line = f"  made with {name} {version}, this is {now.get(name, 'not installed')}"
-            if now.get(name) != version:
-                self.say(line)
+        others = [
+            f"{name} {version} (here {now.get(name, 'not installed')})"
+            for name, version in made_with.items()
+            if now.get(name) != version
+        ]
+        new = [other for other in others if other not in self.other_versions]
+        if new:
+            self.other_versions += new
+            self.tracked.tags({"llamaduo.other_versions": ", ".join(self.other_versions)})
+            self.say(f"  reused stages were made with {', '.join(new)}")
+
+
+class _Clock:
+    """Seconds that a stage takes, with those of starts that were stopped in it.
+
+    A stopped start cannot say how long it went on; the last file that it wrote can.
+    """
+
+    def __init__(self, part: Path) -> None:
+        kept = part / "clock.json"
+        self._before = 0.0
+        with suppress(OSError, ValueError):  # the first start, or one stopped in the next line
+            last = json.loads(kept.read_text(encoding="utf-8"))
+            wrote = max(path.lstat().st_mtime for path in part.rglob("*"))
+            self._before = last["before"] + max(0.0, wrote - last["began"])
+        kept.write_text(json.dumps({"before": self._before, "began": time.time()}))
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds until now."""
+        return self._before + time.monotonic() - self._began
 
 
 def _finished(stage: Stage[A], part: Path) -> A | None:
@@ -173,6 +219,17 @@ def _stored(stage: Stage[A], home: Path) -> A:
             f"{home}: this version of llamaduo cannot read that stage "
             f"({type(error).__name__}); move the folder away and it is made again"
         ) from error
+
+
+def _record(home: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((home / "record.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LabError(
+            f"{home / 'record.json'}: cannot be read ({type(error).__name__}); move the folder "
+            "away and the stage is made again"
+        ) from error
+    return record
 
 
 def _title(stage: Stage[A], round: int | None) -> str:

@@ -82,6 +82,9 @@ class Run(Protocol):
     def child(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager["Run"]:
         """A run below this one, closed as `Tracker.open` closes its own."""
 
+    def finished(self, run_id: str) -> bool:
+        """Whether a run, of this process or an earlier one, is known and ended FINISHED."""
+
 
 class Tracker(Protocol):
     """Holds runs by experiment, and the registry of promoted models."""
@@ -240,6 +243,11 @@ class MemoryRun:
         return self._tracker.start(
             Logged(self.logged.experiment, name, parent=self.id, tags=dict(tags))
         )
+
+    def finished(self, run_id: str) -> bool:
+        """See `Run.finished`."""
+        known = self._tracker.runs.get(run_id)
+        return known is not None and known.status == "FINISHED"
 
 
 class MemoryTracker:

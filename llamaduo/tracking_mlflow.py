@@ -39,7 +39,9 @@ from mlflow.types.schema import ColSpec, DataType, Schema
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
+from llamaduo import room
 from llamaduo.artifact import Json
+from llamaduo.cache import cache_folder
 from llamaduo.errors import LabError, RegistryError
 from llamaduo.owner import Owner
 from llamaduo.tracking import (
@@ -53,7 +55,6 @@ from llamaduo.tracking import (
     flat,
     no_champion,
 )
-from llamaduo.weights import cache_folder
 
 T = TypeVar("T")
 
@@ -68,6 +69,8 @@ SERVED_WITH = ("llamaduo", "mlflow", "torch", "transformers", "peft", "bitsandby
 
 # What llamaduo has to say it says itself: no schema steps, addresses of runs, or bars for copying.
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# It logs the traceback of an error that it raises as well.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
@@ -174,6 +177,13 @@ class MlflowRun:
             self.experiment_id, name, {**tags, "mlflow.parentRunId": self.id}
         )
 
+    def finished(self, run_id: str) -> bool:
+        """See `Run.finished`."""
+        try:
+            return str(self._client.get_run(run_id).info.status) == "FINISHED"
+        except MlflowException:
+            return False
+
 
 class MlflowTracker:
     """Runs and registry in an MLflow database or server.
@@ -211,7 +221,8 @@ class MlflowTracker:
     @contextmanager
     def _usable(self) -> Iterator[None]:
         try:
-            yield
+            with room.needed(self.home):
+                yield
         except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise LabError(
                 f"tracking.uri={self.uri}: runs cannot be kept there ({_first_line(error)}); "
@@ -226,8 +237,13 @@ class MlflowTracker:
         with self._owner.alive(self._close_runs_of):
             with self._usable():
                 experiment_id = self._experiment(client, experiment)
-            with self.start(experiment_id, name, tags) as run:
-                yield run
+            try:
+                with self.start(experiment_id, name, tags) as run:
+                    yield run
+            except KeyboardInterrupt:
+                # It may have come just when a run was being opened or closed.
+                self._close_runs_of(self._owner.id)
+                raise
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         found = client.get_experiment_by_name(name)
@@ -245,15 +261,17 @@ class MlflowTracker:
         return str(found.experiment_id)
 
     def _close_runs_of(self, owner: str) -> None:
-        everywhere = [e.experiment_id for e in self.client.search_experiments()]
-        left = f"attributes.status = 'RUNNING' and tags.`{OWNER}` = '{owner}'"
-        while runs := self.client.search_runs(everywhere, left):
-            for run in runs:
-                self.client.set_terminated(run.info.run_id, "KILLED")
+        with self._usable():
+            everywhere = [e.experiment_id for e in self.client.search_experiments()]
+            left = f"attributes.status = 'RUNNING' and tags.`{OWNER}` = '{owner}'"
+            while runs := self.client.search_runs(everywhere, left):
+                for run in runs:
+                    self.client.set_terminated(run.info.run_id, "KILLED")
 
     @contextmanager
     def start(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
         """Open a run, and close it by the way in which it is left."""
+        self._owner.begins()
         with self._usable():
             made = self.client.create_run(
                 experiment_id,
@@ -262,15 +280,27 @@ class MlflowTracker:
             )
         child = "mlflow.parentRunId" in tags
         run = MlflowRun(self, experiment_id, made.info.run_id, buffered=child)
-        status: Status = "FINISHED"
         try:
-            yield run
+            with room.needed(self.home):
+                yield run
+        except BaseException as error:
+            # Whatever becomes of its end: what stopped the run is the error to tell.
+            with suppress(Exception):
+                self._end(run, ending(error))
+            raise
+        with self._usable():
+            self._end(run, "FINISHED")
+
+    def _end(self, run: MlflowRun, status: Status) -> None:
+        """Close a run. One that cannot be closed stays its owner's, for the next start to close."""
+        try:
+            run.flush()
         except BaseException as error:
             status = ending(error)
             raise
         finally:
-            run.flush()
             self.client.set_terminated(run.id, status)
+            self._owner.ended()
 
     def promote(
         self,
@@ -308,7 +338,7 @@ class MlflowTracker:
         experiment_id = client.get_run(run.id).info.experiment_id
         logged = client.create_logged_model(experiment_id, model, run.id, tags=dict(tags))
         client.log_outputs(run.id, [LoggedModelOutput(logged.model_id, step=0)])
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(dir=self.home, prefix="model-") as scratch:
             _write_model(
                 Path(scratch),
                 Model(
@@ -366,9 +396,9 @@ def _create_database(path: Path, artifacts: Path) -> None:
                 if file.read(16) != b"SQLite format 3\x00":
                     raise OSError(f"{path} is not a database")
             return
-        part = path.with_name(path.name + ".part")
+        part = _fresh(path)
         shutil.copyfile(_pristine(), part)
-        with closing(sqlite3.connect(part)) as made, made:
+        with closing(_unjournaled(part)) as made, made:
             made.execute("UPDATE experiments SET artifact_location = ?", (f"{artifacts}/0",))
         part.replace(path)
 
@@ -382,16 +412,30 @@ def _pristine() -> Path:
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(kept.with_name(kept.name + ".lock")), _IN_MEMORY:
-            part = kept.with_name(kept.name + ".part")
-            part.unlink(missing_ok=True)
+            part = _fresh(kept)
             store = SqlAlchemyStore("sqlite:///:memory:", "")  # type: ignore[no-untyped-call]
             raw = store.engine.raw_connection()
-            with closing(raw), closing(sqlite3.connect(part)) as file:
+            with closing(raw), closing(_unjournaled(part)) as file:
                 connection: Any = raw.driver_connection
                 connection.backup(file)
             store.engine.dispose()
             part.replace(kept)
     return kept
+
+
+def _fresh(path: Path) -> Path:
+    """Where a database that shall be at `path` is made: nothing is there of an earlier attempt."""
+    part = path.with_name(path.name + ".part")
+    for left in (part, part.with_name(part.name + "-journal")):
+        left.unlink(missing_ok=True)
+    return part
+
+
+def _unjournaled(part: Path) -> sqlite3.Connection:
+    """A connection without a journal, which a kill would leave behind for the next attempt."""
+    made = sqlite3.connect(part)
+    made.execute("PRAGMA journal_mode = OFF")
+    return made
 
 
 def _write_model(folder: Path, model: Model) -> None:
