@@ -1,8 +1,12 @@
 """From a finished migration to the figures and examples that its report shows."""
 
+import json
+import platform
+from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import TypeAlias
+from statistics import fmean
+from typing import Any
 
 from llamaduo.config import Experiment
 from llamaduo.cost import Bill
@@ -11,18 +15,23 @@ from llamaduo.outcome import (
     CostFacts,
     Example,
     Outcome,
+    PromptScores,
     Result,
     RoundFacts,
+    Said,
     StageFacts,
     SystemFacts,
 )
-from llamaduo.records import Pair, Verdict
-from llamaduo.scores import METRICS, difference
-from llamaduo.stage import Visit
+from llamaduo.records import JudgeFailure, Pair, Verdict
+from llamaduo.redact import redacted
+from llamaduo.scores import METRICS, by_prompt, difference
+from llamaduo.stage import Lab, Visit, versions
 from llamaduo.tracking import Promotion
 
-EXAMPLES = 5
-First: TypeAlias = tuple[str | None, tuple[float, float] | None]
+EXAMPLES = 10
+UNSAID = Said(text=None, scores=None, reason="no answer")
+# What stages call the tokens that they count, and what became of them.
+TOKENS = {"tokens": "trained on", "completion_tokens": "written"}
 
 
 def account(
@@ -47,21 +56,29 @@ def account(
         judge_is_llm=exp.judge.kind not in ("embedding", "fake"),
         gate=exp.gate.name,
         stop=migration.stop,
-        stop_words=migration.stop_words,
+        stop_words=redacted(migration.stop_words),
         result=result(migration),
         best=migration.best.number,
         rounds=tuple(_round(round, visits) for round in migration.rounds),
+        yardstick=migration.yardstick.judged.scores,
         systems=tuple(systems(exp, migration)),
         decision=migration.decision,
         champion=promotion,
         cost=cost,
-        stages=tuple(_stage(visit) for visit in visits),
+        stages=tuple(_stage(migrator.lab, visit) for visit in visits),
         examples=tuple(examples(migration)),
         card=migration.coverage.card,
         objective=objective,
         run_id=run_id,
-        command=command,
+        command=redacted(command),
         home=str(exp.tracking.home),
+        config=redacted(exp.model_dump(mode="json")),
+        identities={
+            "service": dict(migrator.service.identity),
+            "local": dict(migrator.local.identity(exp.hparams)),
+            "judge": dict(migrator.judge.identity),
+        },
+        versions={"python": platform.python_version(), **versions()},
     )
 
 
@@ -89,6 +106,7 @@ def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
             "name": read.name,
             "scores": read.judged.scores,
             "over_base": {k: v for k, v in over.items() if v is not None and key != "base"},
+            "prompts": _prompts(read),
         }
         found.append(SystemFacts.model_validate(facts))
     return found
@@ -124,42 +142,60 @@ def _service_price(exp: Experiment, visits: Sequence[Visit]) -> Decimal | None:
     return exp.service.price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
 
 
+def _prompts(read: Read) -> list[PromptScores]:
+    rows = read.judged.rows()
+    similarity, precision = (by_prompt(rows, metric) for metric in METRICS)
+    return [
+        PromptScores(prompt_id=key, similarity=found, precision=precision[key])
+        for key, found in similarity.items()
+    ]
+
+
 def examples(migration: Migration) -> list[Example]:
-    """A few test prompts across the whole range of gains, from the largest to the largest loss."""
+    """Test prompts by what tuning gained, largest first: the first few and the last few.
+
+    By the similarity of the first answers, which are those shown; a prompt is left out where tuned
+    or base has none that was judged.
+    """
     firsts = {name: _firsts(migration.test[name]) for name in ("base", "tuned", "service")}
     rows = [_example(pair, firsts) for pair in migration.coverage.split("test")]
-    ordered = sorted(rows, key=lambda row: -row.gain)
+    ordered = sorted((row for row in rows if row is not None), key=lambda row: -row.gain)
     if len(ordered) <= EXAMPLES:
         return ordered
-    step = (len(ordered) - 1) / (EXAMPLES - 1)
-    return [ordered[round(i * step)] for i in range(EXAMPLES)]
+    half = EXAMPLES // 2
+    return [*ordered[:half], *ordered[-half:]]
 
 
-def _example(pair: Pair, firsts: dict[str, dict[str, First]]) -> Example:
-    base, tuned, service = (
-        firsts[name].get(pair.id, (None, None)) for name in ("base", "tuned", "service")
-    )
-    gain = tuned[1][0] - base[1][0] if tuned[1] and base[1] else 0.0
+def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
+    said = {name: found.get(pair.id, UNSAID) for name, found in firsts.items()}
+    base, tuned = said["base"].scores, said["tuned"].scores
+    if base is None or tuned is None:
+        return None
     return Example(
+        prompt_id=pair.id,
         prompt=pair.prompt.user,
         reference=pair.response,
-        base=base[0] or "",
-        base_scores=base[1],
-        tuned=tuned[0] or "",
-        tuned_scores=tuned[1],
-        service=service[0],
-        gain=gain,
+        gain=tuned[0] - base[0],
+        **said,
     )
 
 
-def _firsts(read: Read) -> dict[str, First]:
-    """The first response to each prompt, with its similarity and precision where it has any."""
-    scores = {
-        row.prompt_id: (row.similarity, row.precision)
-        for row in read.judged.rows()
-        if row.k == 0 and isinstance(row, Verdict)
-    }
-    return {r.prompt_id: (r.text, scores.get(r.prompt_id)) for r in read.responses if r.k == 0}
+def _firsts(read: Read) -> dict[str, Said]:
+    """The first answer to each prompt, with the judge's scores and reason, or why it has none."""
+    judged: dict[str, list[Verdict | JudgeFailure]] = defaultdict(list)
+    for row in read.judged.rows():
+        if row.k == 0:
+            judged[row.prompt_id].append(row)
+    return {r.prompt_id: _said(r.text, judged[r.prompt_id]) for r in read.responses if r.k == 0}
+
+
+def _said(text: str, rows: Sequence[Verdict | JudgeFailure]) -> Said:
+    verdicts = [row for row in rows if isinstance(row, Verdict)]
+    if not verdicts:
+        causes = [row.cause for row in rows if isinstance(row, JudgeFailure)]
+        return Said(text=text, scores=None, reason=redacted(causes[0] if causes else "not judged"))
+    scores = fmean(v.similarity for v in verdicts), fmean(v.precision for v in verdicts)
+    return Said(text=text, scores=scores, reason=verdicts[0].reason)
 
 
 def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
@@ -167,6 +203,7 @@ def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
     return RoundFacts(
         number=round.number,
         pool=round.pool,
+        tokens=round.adapter.training.tokens,
         scores=round.read.judged.scores,
         decision=round.decision,
         losses=round.adapter.training.losses,
@@ -175,15 +212,31 @@ def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
     )
 
 
-def _stage(visit: Visit) -> StageFacts:
+def _stage(lab: Lab, visit: Visit) -> StageFacts:
+    record, now = _kept(lab, visit, "record.json"), versions()
+    if visit.bill.calls:
+        tokens = {"read": visit.bill.input_tokens, "written": visit.bill.output_tokens}
+    else:
+        metrics = _kept(lab, visit, "artifact.json")["metrics"]
+        tokens = {TOKENS[name]: int(metrics[name]) for name in TOKENS if name in metrics}
     return StageFacts(
         name=visit.name,
         label=visit.label,
         round=visit.round,
+        fingerprint=visit.fingerprint,
         seconds=visit.seconds,
         reused=visit.reused,
+        made=record["made"],
         bill=visit.bill,
+        tokens=tokens,
+        other_versions={k: v for k, v in record["versions"].items() if now.get(k) != v},
     )
+
+
+def _kept(lab: Lab, visit: Visit, name: str) -> dict[str, Any]:
+    home = lab.home / "stages" / f"{visit.name}-{visit.fingerprint}"
+    found: dict[str, Any] = json.loads((home / name).read_text(encoding="utf-8"))
+    return found
 
 
 def _objective(exp: Experiment, best: Round) -> float | None:

@@ -53,9 +53,13 @@ class Round:
 
 @dataclass(frozen=True)
 class Migration:
-    """What the loop leaves: every round, why it stopped, and what test says of the best round."""
+    """What the loop leaves: every round, why it stopped, and what test says of the best round.
+
+    `yardstick` is the service LLM's second answers to dev.
+    """
 
     coverage: Coverage
+    yardstick: Read
     rounds: tuple[Round, ...]
     stop: Stop
     stop_words: str
@@ -101,7 +105,9 @@ class Migrator:
         decision = self.gate(reads["tuned"], reads["service"])
         promoted = stop == "qualified" and decision.passed
         bundle = self.pack(best, coverage) if promoted else None
-        return Migration(coverage, tuple(rounds), stop, words, best, reads, decision, bundle)
+        return Migration(
+            coverage, yardstick, tuple(rounds), stop, words, best, reads, decision, bundle
+        )
 
     def one_round(
         self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read

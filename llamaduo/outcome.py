@@ -1,12 +1,12 @@
 """What a migration ends with, as data: everything that the terminal and the report say."""
 
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from llamaduo.cost import Bill
 from llamaduo.gate import Decision
 from llamaduo.records import Record
-from llamaduo.scores import Estimate, Scores
+from llamaduo.scores import Estimate, Metric, Scores
 from llamaduo.stages.collect import DataCard
 from llamaduo.tracking import Promotion
 
@@ -15,10 +15,14 @@ Result: TypeAlias = Literal["qualified", "not_confirmed", "not_qualified"]
 
 
 class RoundFacts(Record):
-    """One round of the loop, as dev saw it. `seconds` is the time that its stages took to make."""
+    """One round of the loop, as dev saw it. `seconds` is the time that its stages took to make.
+
+    `tokens` went through the model in training.
+    """
 
     number: int
     pool: int
+    tokens: int
     scores: Scores | None
     decision: Decision
     losses: tuple[tuple[int, float], ...]
@@ -26,40 +30,72 @@ class RoundFacts(Record):
     bill: Bill
 
 
+class PromptScores(Record):
+    """The scores of a system's answers to one prompt, answer by answer."""
+
+    prompt_id: str
+    similarity: tuple[float, ...]
+    precision: tuple[float, ...]
+
+    def of(self, metric: Metric) -> tuple[float, ...]:
+        """The scores in one metric."""
+        return self.similarity if metric == "similarity" else self.precision
+
+
 class SystemFacts(Record):
     """One system on test: its scores, None where it gave no answer, and how it compares with base.
 
     `role` is what it is held to be: the candidate, its untuned self, the service, or a copy.
+    `prompts` has what was judged, prompt by prompt.
     """
 
     role: Literal["tuned", "base", "service", "copy"]
     name: str
     scores: Scores | None
     over_base: dict[str, Estimate]
+    prompts: tuple[PromptScores, ...]
+
+
+class Said(Record):
+    """One answer of a system, None where it gave none, and what the judge says of it.
+
+    `scores` are (similarity, precision), or None where it was not judged; `reason` then says why.
+    """
+
+    text: str | None
+    scores: tuple[float, float] | None
+    reason: str
 
 
 class Example(Record):
-    """One test prompt with the answers to it; the scores are (similarity, precision), or None."""
+    """One test prompt with the answers to it; `gain` is in similarity, tuned over base."""
 
+    prompt_id: str
     prompt: str
     reference: str
-    base: str
-    base_scores: tuple[float, float] | None
-    tuned: str
-    tuned_scores: tuple[float, float] | None
-    service: str | None
+    base: Said
+    tuned: Said
+    service: Said
     gain: float
 
 
 class StageFacts(Record):
-    """What a stage took when it was made, and whether this run made it."""
+    """What a stage took when it was made, and whether this run made it.
+
+    `tokens` by what became of them (read, written, trained on), as far as they were counted;
+    `made` is a time in ISO form; `other_versions` are those of libraries that have changed since.
+    """
 
     name: str
     label: str
     round: int | None
+    fingerprint: str
     seconds: float
     reused: bool
+    made: str
     bill: Bill
+    tokens: dict[str, int]
+    other_versions: dict[str, str]
 
 
 class CostFacts(Record):
@@ -83,8 +119,10 @@ class Outcome(Record):
     """The end of a migration.
 
     `result` is qualified only where the gate passed on dev and again on test; `not_confirmed`
-    where it passed on dev alone. `best` is the round whose model was read on test. `command`
-    is what was typed to start it.
+    where it passed on dev alone. `best` is the round whose model was read on test. `yardstick` is
+    what the service's second answers score on dev. `examples` run from the largest gain to the
+    largest loss. `command` is what was typed to start it, `config` what that came to; neither has a
+    secret in it. `identities` says which weights, recordings and rules the parts are.
     """
 
     name: str
@@ -100,6 +138,7 @@ class Outcome(Record):
     result: Result
     best: int
     rounds: tuple[RoundFacts, ...]
+    yardstick: Scores | None
     systems: tuple[SystemFacts, ...]
     decision: Decision
     champion: Promotion | None
@@ -111,6 +150,9 @@ class Outcome(Record):
     run_id: str
     home: str
     command: str
+    config: dict[str, Any]
+    identities: dict[str, Any]
+    versions: dict[str, str]
 
     def system(self, role: str) -> SystemFacts | None:
         """The first system of a role."""

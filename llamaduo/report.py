@@ -1,18 +1,21 @@
 """What a run says at its end: a table for the terminal, and the same, grown, as one HTML page.
 
-The sentences and figures of both are in `report_words.py`, the page's charts in `report_charts.py`
-and its layout in `report.html.j2`. To add a section to the page, add a `<section>` to the template;
-what it shows belongs in `Outcome`.
+The sentences of both are in `report_words.py`, how figures read in `report_figures.py`; the page's
+charts are laid out in `report_charts.py`, its sections in `report.html.j2`, which takes its parts
+from `report_macros.html.j2` and its looks from `report.css`. To add a section to the page, add a
+`<section>` to the template; what it shows belongs in `Outcome`.
 """
 
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from llamaduo import report_charts as charts
+from llamaduo import report_figures as figures
 from llamaduo import report_words as words
 from llamaduo.artifact import write_atomically
 from llamaduo.outcome import Outcome, SystemFacts
@@ -40,8 +43,8 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     cost = outcome.cost
     yield "stop", words.stop(outcome)
     yield "rounds", words.rounds(outcome)
-    yield "service LLM", _twice(words.money(cost.spent), words.money(cost.embodied))
-    times = words.duration(cost.seconds_spent), words.duration(cost.seconds_embodied)
+    yield "service LLM", _twice(figures.money(cost.spent), figures.money(cost.embodied))
+    times = figures.duration(cost.seconds_spent), figures.duration(cost.seconds_embodied)
     yield "compute", _twice(*times)
     yield "1,000 answers", f"service {words.service_price(cost)}; local {words.local_price(cost)}"
     yield "champion", words.champion(outcome)
@@ -65,7 +68,7 @@ def _scores(outcome: Outcome) -> list[str]:
     padded = ["  ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
     lines = [line.rstrip() for line in padded]
     prompts = outcome.card.sizes.get("test")
-    asked = f"{words.count(prompts, 'test prompt')}; " if prompts else ""
+    asked = f"{figures.count(prompts, 'test prompt')}; " if prompts else ""
     lines += _wrap(f"{asked}mean [interval]; cov@T: percent of answers with both scores ≥ T", 2)
     for note in (words.over_base(outcome), *words.caveats(outcome)):
         lines += _wrap(note, 2) if note else []
@@ -73,10 +76,10 @@ def _scores(outcome: Outcome) -> list[str]:
 
 
 def _cells(system: SystemFacts) -> tuple[str, str, str, str]:
-    over = words.estimate(system.over_base.get("similarity"), sign=True)
+    over = figures.estimate(system.over_base.get("similarity"), sign=True)
     if system.scores is None:
-        return "missing", "missing", words.NONE, over
-    similarity, precision = (words.estimate(system.scores.of(m).mean) for m in METRICS)
+        return "missing", "missing", figures.NONE, over
+    similarity, precision = (figures.estimate(system.scores.of(m).mean) for m in METRICS)
     return similarity, precision, f"{system.scores.both_50}/{system.scores.both_70}", over
 
 
@@ -122,6 +125,21 @@ def write(outcome: Outcome, folder: Path) -> Path:
 
 
 def _html(outcome: Outcome) -> str:
+    return _template().render(
+        outcome=outcome,
+        figures=figures,
+        words=words,
+        metrics=METRICS,
+        systems=ordered(outcome),
+        by_round=charts.each(charts.by_round, outcome),
+        losses=charts.losses(outcome),
+        distributions=charts.each(charts.distribution, outcome),
+        by_prompt=charts.each(charts.by_prompt, outcome),
+    )
+
+
+@cache
+def _template() -> Template:
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         # Prompts and answers are other people's text: all of it is escaped.
@@ -130,12 +148,4 @@ def _html(outcome: Outcome) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    by_round = [charts.by_round(outcome, metric) for metric in METRICS]
-    return env.get_template("report.html.j2").render(
-        outcome=outcome,
-        words=words,
-        metrics=METRICS,
-        systems=ordered(outcome),
-        by_round=[chart for chart in by_round if chart is not None],
-        losses=charts.losses(outcome),
-    )
+    return env.get_template("report.html.j2")

@@ -2,28 +2,25 @@
 
 from collections.abc import Callable
 
-from llamaduo import report, tracking
+from llamaduo import progress, report, tracking
 from llamaduo.account import account
 from llamaduo.config import Experiment
 from llamaduo.migrate import Migrator
 from llamaduo.outcome import Outcome
+from llamaduo.redact import redacted
+from llamaduo.scores import Estimate
 from llamaduo.stage import Lab
 from llamaduo.tracking import Run
 
 
-def say_now(line: str) -> None:
-    """Print a line at once, also into a pipe: stages take minutes."""
-    print(line, flush=True)
-
-
-def run(exp: Experiment, *, command: str, say: Callable[[str], None] = say_now) -> Outcome:
+def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.say) -> Outcome:
     """Migrate as configured, record everything, and end with the table and the report page.
 
     `command` is what was typed, for the report to say how to do it again.
     """
     tracker = tracking.build(exp.tracking)
     with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
-        tracked.params(exp.model_dump(mode="json"))
+        tracked.params(redacted(exp.model_dump(mode="json")))
         lab = Lab(exp.tracking.home, tracked, say)
         migrator = Migrator(exp, lab)
         migration = migrator.run()
@@ -50,12 +47,19 @@ def registered_name(exp: Experiment) -> str:
     return f"llamaduo-{exp.task.name}" + ("-fake" if "fake" in kinds else "")
 
 
+def _bounded(found: Estimate) -> dict[str, float]:
+    figures = {"": found.value, "_low": found.low, "_high": found.high}
+    return {name: value for name, value in figures.items() if value is not None}
+
+
 def _record(outcome: Outcome, tracked: Run) -> None:
     figures: dict[str, float] = {}
     for system in outcome.systems:
         prefix = "test" if system.role == "tuned" else f"test_{system.name.replace(' ', '_')}"
         if system.scores is not None:
             figures |= {f"{prefix}/{name}": v for name, v in system.scores.flat().items()}
+        for metric, over in system.over_base.items():
+            figures |= {f"{prefix}/{metric}_over_base{k}": v for k, v in _bounded(over).items()}
     cost = outcome.cost
     figures["cost/seconds_spent"] = cost.seconds_spent
     figures["cost/seconds_embodied"] = cost.seconds_embodied
@@ -68,7 +72,11 @@ def _record(outcome: Outcome, tracked: Run) -> None:
         costs = {"cost/seconds": round.seconds, "cost/simulated": float(round.bill.simulated_usd)}
         if round.bill.usd is not None:
             costs["cost/usd"] = float(round.bill.usd)
-        tracked.metrics(costs, step=round.number)
+        # The service's level again at each round, for a line beside that of the rounds.
+        own = {} if outcome.yardstick is None else outcome.yardstick.flat()
+        level = {f"dev_service/{name}": value for name, value in own.items()}
+        tracked.metrics({**costs, **level, "train/tokens": round.tokens}, step=round.number)
+        tracked.series(f"train/loss_round_{round.number}", round.losses)
     tags: dict[str, str] = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
     if outcome.champion is not None:
         tags["llamaduo.champion"] = outcome.champion.uri

@@ -2,7 +2,6 @@
 
 import re
 from decimal import Decimal
-from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -10,196 +9,38 @@ from typing import Any, get_args
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from report_facts import (
+    COST,
+    OUTCOME,
+    Reader,
+    a_round,
+    a_stage,
+    a_system,
+    an_answer,
+    an_example,
+    but,
+    ended,
+    page_of,
+    scores,
+)
 
-from llamaduo import report, report_charts
+from llamaduo import report, report_charts, report_words
 from llamaduo.cost import Bill
-from llamaduo.gate import Check, Decision
 from llamaduo.outcome import (
-    CostFacts,
-    Example,
     Outcome,
+    PromptScores,
     Result,
-    RoundFacts,
-    StageFacts,
     Stop,
     SystemFacts,
 )
-from llamaduo.scores import METRICS, Estimate, Scores, Summary
-from llamaduo.stages.collect import DataCard, Lengths
-from llamaduo.tracking import Promotion
+from llamaduo.scores import Estimate
 
 PAGE = Path("mlruns/reports/summarize-0123abcd/report.html")
-SIMULATED = Bill(
-    calls=80, input_tokens=9000, output_tokens=3000, simulated_usd=Decimal("0.0432100")
-)
-
-
-def scores(mean: float, spread: float | None = 4.0, failures: int = 0) -> Scores:
-    bounds = (None, None) if spread is None else (mean - spread, mean + spread)
-    of = Summary(
-        mean=Estimate(value=mean, low=bounds[0], high=bounds[1]), coverage_50=61, coverage_70=23
-    )
-    return Scores(
-        similarity=of,
-        precision=of,
-        both_50=61,
-        both_70=23,
-        prompts=20,
-        responses=80,
-        failures=failures,
-    )
-
-
-def decision(passed: bool, where: str = "") -> Decision:
-    def check(metric: Any) -> Check:
-        words = f"{metric}{where} {'meets' if passed else 'falls short of'} what is asked"
-        return Check(metric=metric, seen=None, needed=0.7, passed=passed, words=words)
-
-    return Decision(gate="demo", checks=tuple(check(metric) for metric in METRICS))
-
-
-def a_round(number: int, mean: float, *, passed: bool = True) -> RoundFacts:
-    return RoundFacts(
-        number=number,
-        pool=40 * (number + 1),
-        scores=scores(mean),
-        decision=decision(passed, " on dev"),
-        losses=((1, 3.5), (11, 1.9), (21, 1.3)),
-        seconds=52.0,
-        bill=SIMULATED,
-    )
-
-
-def a_system(role: Any, name: str, mean: float) -> SystemFacts:
-    over = Estimate(value=mean - 40, low=mean - 44, high=mean - 36)
-    found = {} if role == "base" else {"similarity": over, "precision": over}
-    return SystemFacts(role=role, name=name, scores=scores(mean), over_base=found)
-
-
-def an_example(**texts: Any) -> Example:
-    facts = {
-        "prompt": "Ring the depot before noon.",
-        "reference": "Ring before noon.",
-        "base": "Depot depot.",
-        "base_scores": (40.0, 41.0),
-        "tuned": "Ring the depot.",
-        "tuned_scores": (61.5, 70.5),
-        "service": "Call before noon.",
-        "gain": 21.5,
-    }
-    return Example.model_validate({**facts, **texts})
-
-
-COST = CostFacts(
-    spent=SIMULATED,
-    embodied=SIMULATED,
-    seconds_spent=75.0,
-    seconds_embodied=755.0,
-    service_usd_per_1000=Decimal("0.54"),
-    simulated=True,
-    local_seconds_per_1000=1234.0,
-    local_usd_per_1000=None,
-)
-
-OUTCOME = Outcome(
-    name="summarize",
-    command="python -m llamaduo +experiment=summarize",
-    task="summarize",
-    seed=42,
-    service="recorded",
-    local="smollm2_135m",
-    judge="embedding 3",
-    judge_is_llm=False,
-    gate="demo",
-    stop="qualified",
-    stop_words="all is met",
-    result="qualified",
-    best=1,
-    rounds=(a_round(0, 55.0, passed=False), a_round(1, 62.0)),
-    systems=(
-        a_system("base", "base", 40.0),
-        a_system("tuned", "tuned", 61.3),
-        a_system("service", "service", 78.0),
-        a_system("copy", "first two sentences", 51.0),
-        a_system("copy", "whole prompt", 44.0),
-    ),
-    decision=decision(True, " on test"),
-    champion=Promotion(
-        model="llamaduo-summarize", version="7", uri="models:/llamaduo-summarize@champion"
-    ),
-    cost=COST,
-    stages=(
-        StageFacts(name="collect", label="", round=None, seconds=0.1, reused=True, bill=Bill()),
-        StageFacts(name="synthesize", label="", round=1, seconds=9.0, reused=False, bill=SIMULATED),
-    ),
-    examples=(an_example(),),
-    card=DataCard(
-        task="summarize",
-        source="shipped:summarize/coverage.jsonl",
-        sha256="c0ffee",
-        note="Written for this project.",
-        rows=80,
-        rejected=0,
-        system=None,
-        sizes={"train": 40, "dev": 20, "test": 20},
-        prompt_words=Lengths(least=71, mean=92.0, most=106),
-        response_words=Lengths(least=31, mean=40.2, most=46),
-    ),
-    objective=62.0,
-    run_id="0123abcd4567",
-    home="mlruns",
-)
-
-
-def but(**changes: Any) -> Outcome:
-    return OUTCOME.model_copy(update=changes)
-
-
-def ended(stop: Stop, result: Result) -> Outcome:
-    """An outcome as the loop would leave it with this stop and this result."""
-    on_dev = stop == "qualified"
-    return but(
-        stop=stop,
-        result=result,
-        stop_words="service=recorded wrote nothing: no answer to the request for row-1",
-        rounds=(a_round(0, 55.0, passed=False), a_round(1, 62.0, passed=on_dev)),
-        decision=decision(result == "qualified", " on test"),
-        champion=OUTCOME.champion if result == "qualified" else None,
-    )
-
-
 ENDINGS = [
     ("qualified", "qualified"),
     ("qualified", "not_confirmed"),
     *product([stop for stop in get_args(Stop) if stop != "qualified"], ["not_qualified"]),
 ]
-
-
-class Reader(HTMLParser):
-    """What a browser would make of a page: elements, their attributes, and the text between."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.texts: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def words(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-
-def page_of(outcome: Outcome, folder: Path) -> Reader:
-    return Reader(report.write(outcome, folder).read_text(encoding="utf-8"))
 
 
 def row(text: str, name: str) -> str:
@@ -231,6 +72,7 @@ def test_table_fits_a_terminal_whatever_the_figures(stop: Stop, result: Result) 
             name=system.name,
             scores=scores(100.0, 0.0, failures=3),
             over_base={"similarity": Estimate(value=-100.0, low=-100.0, high=-100.0)},
+            prompts=(),
         )
         for system in OUTCOME.systems
     ]
@@ -274,10 +116,12 @@ def test_no_service_names_the_config_to_switch_to(tmp_path: Path) -> None:
 
 
 def test_missing_service_scores_read_missing_and_never_zero(tmp_path: Path) -> None:
-    gone = SystemFacts(role="service", name="service", scores=None, over_base={})
+    gone = SystemFacts(role="service", name="service", scores=None, over_base={}, prompts=())
     others = tuple(s for s in OUTCOME.systems if s.role != "service")
     cost = COST.model_copy(update={"service_usd_per_1000": None, "local_seconds_per_1000": None})
-    outcome = but(systems=(*others, gone), cost=cost, examples=(an_example(service=None),))
+    outcome = but(
+        systems=(*others, gone), cost=cost, examples=(an_example(service=an_answer(None)),)
+    )
     text = report.table(outcome, PAGE)
     line = row(text, "service ")
     assert line.split() == ["service", "missing", "missing", "–", "–"]
@@ -289,14 +133,16 @@ def test_missing_service_scores_read_missing_and_never_zero(tmp_path: Path) -> N
     assert "service, second answer missing" in Reader(page).words
 
 
-def test_an_answer_that_was_not_judged_has_no_score(tmp_path: Path) -> None:
-    page = page_of(but(examples=(an_example(base="", base_scores=None, gain=0.0),)), tmp_path)
-    assert "gain not known" in page.words
-    assert "base no text not judged" in page.words
+def test_an_answer_that_was_not_judged_says_why_and_has_no_score(tmp_path: Path) -> None:
+    example = an_example(service=an_answer("", reason="the judge gave up"))
+    page = page_of(but(examples=(example,)), tmp_path)
+    assert "service, second answer no text not judged judge: the judge gave up" in page.words
 
 
 def test_one_prompt_gives_a_mean_and_no_interval(tmp_path: Path) -> None:
-    alone = SystemFacts(role="tuned", name="tuned", scores=scores(61.3, None), over_base={})
+    alone = SystemFacts(
+        role="tuned", name="tuned", scores=scores(61.3, None), over_base={}, prompts=()
+    )
     outcome = but(systems=(alone, *(s for s in OUTCOME.systems if s.role != "tuned")))
     assert row(report.table(outcome, PAGE), "tuned").split() == [
         "tuned", "61.3", "61.3", "61/23", "–",
@@ -397,13 +243,26 @@ def test_hostile_texts_are_shown_and_do_nothing(text: str, tmp_path: Path) -> No
         rounds=(a_round(0, 5.0), a_round(1, 9.0, passed=False)),
         stop_words=text,
         command=text,
-        examples=(an_example(prompt=text, reference=text, base=text, tuned=text, service=text),),
+        examples=(
+            an_example(
+                prompt_id=text,
+                prompt=text,
+                reference=text,
+                base=an_answer(text, 1.0, 2.0, reason=text),
+                tuned=an_answer(text, 3.0, 4.0, reason=text),
+                service=an_answer(text, reason=text),
+            ),
+        ),
+        stages=(a_stage(text, label=text, other_versions={text: text}),),
+        config={"task": {"topic": text}, text: text},
+        identities={"local": {text: text}},
+        versions={text: text},
         card=OUTCOME.card.model_copy(update={"note": text, "source": text, "system": text}),
         systems=(*OUTCOME.systems[:-1], a_system("copy", text, 44.0)),
     )
     page = page_of(everywhere, tmp_path)
     shown = [found for found in page.texts if text in found]
-    assert len(shown) >= 11
+    assert len(shown) >= 20
     assert not set(page.tags) - set(plain.tags) - {"pre"}
     assert {name for name, _ in page.attributes} <= {name for name, _ in plain.attributes}
 
@@ -412,21 +271,24 @@ def test_hostile_texts_are_shown_and_do_nothing(text: str, tmp_path: Path) -> No
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_answer_comes_back_from_the_page_as_it_was(text: str, tmp_path_factory: Any) -> None:
     folder = tmp_path_factory.mktemp("report")
-    page = report.write(but(examples=(an_example(tuned=text),)), folder).read_bytes().decode()
+    example = an_example(tuned=an_answer(text, 1.0, 2.0))
+    page = report.write(but(examples=(example,)), folder).read_bytes().decode()
     assert text in Reader(page).texts
 
 
 def test_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     page = page_of(OUTCOME, tmp_path)
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
-    assert not {"src", "href", "srcset"} & {name for name, _ in page.attributes}
+    assert not {"src", "srcset", "data", "xlink:href"} & {name for name, _ in page.attributes}
+    assert all(value.startswith("#") for name, value in page.attributes if name == "href")
+    assert not any("//" in value for _, value in page.attributes)
     assert not any(name.startswith("on") for name, _ in page.attributes)
     assert "url(" not in page.words
     assert "@import" not in page.words
 
 
 def test_json_beside_the_page_is_the_outcome(tmp_path: Path) -> None:
-    outcome = but(examples=(an_example(prompt=HOSTILE[0]), an_example(tuned=HOSTILE[5])))
+    outcome = but(examples=(an_example(prompt=HOSTILE[0]), an_example(tuned=an_answer(HOSTILE[5]))))
     page = report.write(outcome, tmp_path / "new" / "folder")
     assert page == tmp_path / "new" / "folder" / "summarize-0123abcd" / "report.html"
     stored = page.with_name("outcome.json").read_text(encoding="utf-8")
@@ -443,36 +305,6 @@ def test_a_name_cannot_lead_out_of_the_folder(name: str, tmp_path: Path) -> None
     assert page.with_name("outcome.json").exists()
 
 
-def test_chart_shows_rounds_in_order_and_intervals_around_means() -> None:
-    rounds = (*OUTCOME.rounds, a_round(2, 59.0))
-    chart = report_charts.by_round(but(rounds=rounds), "similarity")
-    assert chart is not None
-    first, second, third = chart.lines[0].marks
-    assert first.x < second.x < third.x
-    assert second.y < third.y < first.y  # y grows downwards: 62 is above 59 is above 55
-    for mark in chart.lines[0].marks:
-        assert mark.low is not None
-        assert mark.high is not None
-        assert chart.top <= mark.high < mark.y < mark.low <= chart.bottom
-        assert chart.left <= mark.x <= chart.right
-
-
-@given(mean=st.floats(0, 100), spread=st.floats(0, 50))
-def test_chart_holds_any_score(mean: float, spread: float) -> None:
-    low, high = max(0.0, mean - spread), min(100.0, mean + spread)
-    of = Summary(mean=Estimate(value=mean, low=low, high=high), coverage_50=0, coverage_70=0)
-    one = a_round(0, 50.0).model_copy(
-        update={"scores": scores(50.0).model_copy(update={"similarity": of})}
-    )
-    chart = report_charts.by_round(but(rounds=(one,)), "similarity")
-    assert chart is not None
-    (mark,) = chart.lines[0].marks
-    assert len(chart.y) >= 3
-    for y in (mark.y, mark.low, mark.high):
-        assert y is not None
-        assert chart.top - 0.1 <= y <= chart.bottom + 0.1
-
-
 def test_round_without_scores_leaves_a_gap_not_a_zero(tmp_path: Path) -> None:
     failed = a_round(1, 0.0).model_copy(update={"scores": None, "losses": ()})
     outcome = but(rounds=(OUTCOME.rounds[0], failed, a_round(2, 62.0)), best=2)
@@ -481,7 +313,7 @@ def test_round_without_scores_leaves_a_gap_not_a_zero(tmp_path: Path) -> None:
     assert len(chart.lines[0].marks) == 2
     assert len(chart.x) == 3
     assert "dev similarity 55.0, –, 62.0" in report.table(outcome, PAGE)
-    assert "1 80 missing missing" in page_of(outcome, tmp_path).words
+    assert "1 80 7,000 missing missing" in page_of(outcome, tmp_path).words
 
 
 def test_losses_that_are_no_numbers_or_not_there(tmp_path: Path) -> None:
@@ -495,22 +327,172 @@ def test_losses_that_are_no_numbers_or_not_there(tmp_path: Path) -> None:
     assert "No training loss was recorded" in page_of(outcome, tmp_path).words
 
 
-@given(st.lists(st.floats(1e-6, 1e4), min_size=1, max_size=30))
-def test_loss_chart_holds_any_curve(found: list[float]) -> None:
-    curve = tuple((10 * i + 1, loss) for i, loss in enumerate(found))
-    chart = report_charts.losses(
-        but(rounds=(a_round(0, 5.0).model_copy(update={"losses": curve}),))
-    )
-    assert chart is not None
-    assert 2 <= len(chart.y) <= 8
-    for mark in chart.lines[0].marks:
-        assert chart.top - 0.1 <= mark.y <= chart.bottom + 0.1
-        assert chart.left <= mark.x <= chart.right
-
-
 def test_reproduction_gives_seed_run_and_command(tmp_path: Path) -> None:
     words = page_of(OUTCOME, tmp_path).words
     assert "Seed 42" in words
     assert "0123abcd4567" in words
     command = "python -m llamaduo +experiment=summarize seed=42"
     assert command in page_of(but(command=command), tmp_path).words
+
+
+def test_examples_run_from_the_largest_gain_and_from_the_largest_loss(tmp_path: Path) -> None:
+    gains = (30.0, 20.0, 10.0, -1.0, -5.0, -9.0)
+    shown = tuple(an_example(prompt=f"prompt {gain}", gain=gain) for gain in gains)
+    words = page_of(but(examples=shown), tmp_path).words
+    at = [words.index(f"prompt {gain}") for gain in (30.0, 20.0, 10.0, -9.0, -5.0, -1.0)]
+    assert at == sorted(at)
+    assert at[2] < words.index("Biggest losses") < at[3]
+    assert words.index("Biggest gains") < at[0]
+    assert "-9.0" in words
+    assert "+30.0" in words
+
+
+@pytest.mark.parametrize(
+    ("gains", "titles"),
+    [
+        ((9.0, 8.0, 3.0, 2.0), ["Biggest gains", "Smallest gains"]),
+        ((9.0, 8.0, 3.0, -2.0), ["Biggest gains", "Biggest losses and smallest gains"]),
+        ((-1.0, -2.0, -3.0), ["Smallest losses", "Biggest losses"]),
+        ((4.0,), ["Biggest gains"]),
+        ((), []),
+    ],
+)
+def test_examples_are_called_what_they_are(gains: tuple[float, ...], titles: list[str]) -> None:
+    shown = tuple(an_example(gain=gain) for gain in gains)
+    halves = report_words.halves(but(examples=shown))
+    assert [title for title, _ in halves] == titles
+    assert sorted(e.gain for _, half in halves for e in half) == sorted(gains)
+
+
+def test_an_example_has_answers_scores_and_what_the_judge_said(tmp_path: Path) -> None:
+    example = an_example(
+        base=an_answer("Depot depot.", 40.0, 41.0, reason="repeats itself"),
+        tuned=an_answer("Ring the depot.", 61.5, 70.5, reason="noon is missing"),
+    )
+    page = page_of(but(examples=(example,)), tmp_path)
+    assert page.tags.count("details") == 2  # the other one is the configuration
+    for text in (
+        "Ring the depot before noon.",
+        "recorded answer (reference) Ring before noon.",
+        "base Depot depot. similarity 40.0 · precision 41.0 judge: repeats itself",
+        "tuned Ring the depot. similarity 61.5 · precision 70.5 judge: noon is missing",
+        "service, second answer Call before noon. similarity 80.0 · precision 90.0",
+    ):
+        assert text in page.words
+
+
+def test_verdict_and_figures_come_first(tmp_path: Path) -> None:
+    body = page_of(OUTCOME, tmp_path).words.partition("Scores on test")[0]
+    assert "Qualified: smollm2_135m met gate demo on dev (round 1) and on test." in body
+    assert "On 20 test prompts the tuned smollm2_135m scores 61.3 in similarity" in body
+    assert "untuned it scores 40.0" in body
+    assert "asked a second time, scores 78.0" in body
+    assert "not an LLM judge" in body
+
+
+def test_summary_without_the_service_claims_no_figure_for_it() -> None:
+    gone = SystemFacts(role="service", name="service", scores=None, over_base={}, prompts=())
+    others = tuple(s for s in OUTCOME.systems if s.role != "service")
+    text = report_words.summary(but(systems=(*others, gone)))
+    assert text.endswith("scores nothing: it gave no second answer that could be judged.")
+
+
+def test_demo_ratio_says_where_it_comes_from(tmp_path: Path) -> None:
+    page = page_of(OUTCOME, tmp_path).words
+    assert "demo ratio 70%" in page
+    assert "seeds 101, 102 and 103" in page
+    assert "seeds 101" not in page_of(but(gate="relative"), tmp_path).words
+
+
+def test_unknown_cost_is_said_wherever_cost_is(tmp_path: Path) -> None:
+    unknown = Bill(calls=3, input_tokens=10, output_tokens=5, usd=None)
+    cost = COST.model_copy(
+        update={"spent": unknown, "embodied": unknown, "service_usd_per_1000": None}
+    )
+    rounds = tuple(one.model_copy(update={"bill": unknown}) for one in OUTCOME.rounds)
+    stages = (a_stage("answer", bill=unknown),)
+    words = page_of(but(cost=cost, rounds=rounds, stages=stages), tmp_path).words
+    assert "$" not in words
+    assert words.count("3 calls, real cost not known") == 1 + 2 + 1 + 1  # head, rounds, stage, all
+    assert "dollars spent not known not known" in words
+    assert "service LLM not known" in words
+
+
+def test_stages_show_tokens_and_which_were_reused(tmp_path: Path) -> None:
+    stages = (
+        a_stage("finetune", reused=True, tokens={"trained on": 7764}, seconds=70.0),
+        a_stage("infer", round=1, label="tuned · dev", tokens={"written": 4303}),
+        a_stage("dedup"),
+    )
+    words = page_of(but(stages=stages), tmp_path).words
+    assert "finetune 1 min 10 s 7,764 trained on – reused 2026-01-02 03:04 f1f1finetune" in words
+    assert (
+        "infer round 1 · tuned · dev 9.0 s 4,303 written – made 2026-01-02 03:04 f1f1infer" in words
+    )
+    assert "dedup 9.0 s – – made 2026-01-02 03:04 f1f1dedup" in words
+    assert "14,000 trained on" in words  # both rounds together
+
+
+def test_other_versions_of_reused_stages_are_reported_once_each(tmp_path: Path) -> None:
+    other = {"torch": "2.12.0", "trl": "1.0"}
+    stages = tuple(a_stage(n, reused=True, other_versions=other) for n in ("infer", "infer", "a"))
+    words = page_of(but(stages=stages), tmp_path).words
+    assert "Made with torch 2.12.0, now 2.13.0: infer, a." in words
+    assert "Made with trl 1.0, now not installed: infer, a." in words
+    assert "Made with" not in page_of(OUTCOME, tmp_path).words
+
+
+def test_configuration_versions_and_hashes_are_there(tmp_path: Path) -> None:
+    page = page_of(OUTCOME, tmp_path)
+    lines = "".join(page.texts).splitlines()
+    assert {"seed=42", "gate.ratio=0.7", "task.topic=<short> texts"} <= set(lines)
+    for text in ("python 3.11.9, torch 2.13.0", "local.weights.sha256 beef01", "sha256 c0ffee"):
+        assert text in page.words
+
+
+def test_every_link_leads_to_a_section_and_every_chart_has_words(tmp_path: Path) -> None:
+    page = page_of(OUTCOME, tmp_path)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    links = [value for name, value in page.attributes if name == "href"]
+    assert links
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    labels = [value.split() for name, value in page.attributes if name == "aria-labelledby"]
+    assert len(labels) == 2 + 1 + 2 + 2
+    assert {one for pair in labels for one in pair} <= set(ids)
+    assert page.tags.count("desc") == len(labels)
+    assert "round 0: 55.0 [51.0, 59.0]; round 1: 62.0 [58.0, 66.0]; the service's" in page.words
+
+
+def test_every_table_scrolls_in_a_box_of_its_own(tmp_path: Path) -> None:
+    page = report.write(OUTCOME, tmp_path).read_text(encoding="utf-8")
+    for before in page.split("<table>")[:-1]:
+        assert before.rstrip().splitlines()[-1].startswith('<div class="scroll"')
+
+
+def test_no_answer_judged_leaves_no_chart_and_no_examples(tmp_path: Path) -> None:
+    bare = tuple(
+        s.model_copy(update={"scores": None, "prompts": (), "over_base": {}})
+        for s in OUTCOME.systems
+    )
+    rounds = tuple(one.model_copy(update={"scores": None, "losses": ()}) for one in OUTCOME.rounds)
+    outcome = but(systems=bare, rounds=rounds, examples=(), yardstick=None, stages=())
+    page = page_of(outcome, tmp_path)
+    assert "figure" not in page.tags
+    assert "There are no examples to show" in page.words
+    assert "scores nothing that could be judged" in page.words
+
+
+def test_spread_tells_prompts_from_sampling() -> None:
+    system = a_system("tuned", "tuned", 60.0).model_copy(
+        update={
+            "prompts": (
+                PromptScores(prompt_id="a", similarity=(40.0, 40.0), precision=(1.0,)),
+                PromptScores(prompt_id="b", similarity=(60.0, 60.0), precision=(1.0,)),
+            )
+        }
+    )
+    assert report_words.spread(system, "similarity") == ("14.1", "0.0")
+    assert report_words.spread(system, "precision") == ("0.0", "–")
+    alone = system.model_copy(update={"prompts": system.prompts[:1]})
+    assert report_words.spread(alone, "similarity") == ("–", "0.0")
