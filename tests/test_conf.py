@@ -42,7 +42,8 @@ def test_every_file_opens_with_what_it_is_and_how_to_use_it(path: Path):
     comment = next(line for line in lines if not line.startswith("# @package"))
     assert comment.startswith("# ")
     stem = path.stem
-    used = {"config": "python -m llamaduo", "ask": "llamaduo.ask"}.get(stem, f"={stem}")
+    commands = {"config": "python -m llamaduo", "ask": "llamaduo.ask", "doctor": "llamaduo.doctor"}
+    used = commands.get(stem, f"={stem}")
     assert used in comment
 
 

@@ -17,7 +17,7 @@ OWNERS = {
     "trl": {"local/"},
     "peft": {"local/"},
     "bitsandbytes": {"local/"},
-    "torch": {"local/", "judge/embedding.py", "weights.py"},
+    "torch": {"local/", "judge/embedding.py", "weights.py", "machine.py"},
     "transformers": {"local/", "judge/embedding.py", "weights.py", "service/rekey.py"},
 }
 FILES = sorted(ROOT.rglob("*.py"))
@@ -50,7 +50,9 @@ def test_no_relative_imports():
             assert not (isinstance(node, ast.ImportFrom) and node.level), path
 
 
-@pytest.mark.parametrize("module", ["llamaduo.__main__", "llamaduo.ask", "llamaduo.config"])
+@pytest.mark.parametrize(
+    "module", ["llamaduo.__main__", "llamaduo.ask", "llamaduo.config", "llamaduo.doctor"]
+)
 def test_starting_up_imports_nothing_heavy(module):
     script = f"import {module}, sys; print(*sys.modules)"
     done = subprocess.run(

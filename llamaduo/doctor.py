@@ -1,0 +1,337 @@
+"""`python -m llamaduo.doctor +experiment=…`: what this machine has, and what each choice lacks.
+
+It fetches nothing, asks no network and writes nothing. Of a key it says whether the variable is
+set, never its value. The options of service, local and judge are those that lie in `conf/`.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from llamaduo import cli, service, weights
+from llamaduo.config import (
+    Config,
+    EmbeddingJudgeConfig,
+    Experiment,
+    HfLocalConfig,
+    RecordedServiceConfig,
+)
+from llamaduo.errors import ConfigError, LlamaduoError
+from llamaduo.machine import (
+    GIB,
+    Devices,
+    Machine,
+    Memory,
+    answer_of,
+    ask_torch,
+    cores,
+    gib,
+    memory,
+    place,
+)
+from llamaduo.stage import LIBRARIES as NUMERIC
+from llamaduo.stages.collect import source_of
+from llamaduo.weights_here import UNDERSTATED, Model, look_for, parameters
+
+GROUPS = ("service", "local", "judge")
+LIBRARIES = (*NUMERIC, "mlflow", "litellm", "hydra-core", "pydantic")
+#: Where litellm and the hub look for keys, by provider; any of a provider's variables will do.
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "OpenAI": ("OPENAI_API_KEY",),
+    "Anthropic": ("ANTHROPIC_API_KEY",),
+    "Google Gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "Google Vertex": ("GOOGLE_APPLICATION_CREDENTIALS",),
+    "Azure": ("AZURE_API_KEY",),
+    "AWS Bedrock": ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"),
+    "OpenRouter": ("OPENROUTER_API_KEY",),
+    "Mistral": ("MISTRAL_API_KEY",),
+    "Groq": ("GROQ_API_KEY",),
+    "Together": ("TOGETHERAI_API_KEY",),
+    "DeepSeek": ("DEEPSEEK_API_KEY",),
+    "Cohere": ("COHERE_API_KEY",),
+    "Fireworks": ("FIREWORKS_AI_API_KEY",),
+    "xAI": ("XAI_API_KEY",),
+    "model hub": ("HF_TOKEN",),
+}
+#: Bytes per parameter, and besides, of training and sampling as `llamaduo.local.precision` rules.
+#: On a CPU sampling in float32 sets the peak: 3.2 GiB were measured with SmolLM2 (docs/results.md).
+APPETITE = {
+    ("cpu", "nf4"): (4.5, 2.6 * GIB),
+    ("cpu", "none"): (6.0, 2.6 * GIB),
+    ("cuda", "nf4"): (0.8, 3 * GIB),
+    ("cuda", "none"): (2.0, 3 * GIB),
+}
+WITH_WEIGHTS = (HfLocalConfig, EmbeddingJudgeConfig)
+SLOW = 1e9  # parameters from which a CPU takes hours
+
+Row: TypeAlias = tuple[str, str]
+
+
+class Options(Config):
+    """Every option of the groups that depend on the machine, by its name, as it lies in `conf/`."""
+
+    service: dict[str, dict[str, Any]]
+    local: dict[str, dict[str, Any]]
+    judge: dict[str, dict[str, Any]]
+
+
+class Doctor(Experiment):
+    """The chosen experiment, and the options beside it."""
+
+    options: Options
+
+
+@dataclass(frozen=True)
+class State:
+    """What a choice lacks on this machine, the most decisive first, and a note if it is ready."""
+
+    lacks: tuple[str, ...] = ()
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Ready, or the next act."""
+        return f"needs {self.lacks[0]}" if self.lacks else f"ready{self.note and '; '}{self.note}"
+
+
+def has_key(*names: str) -> bool:
+    """Whether any of the variables is set to something."""
+    return any(os.environ.get(name, "").strip() for name in names)
+
+
+# ---------------------------------------------------------------- what the choices need
+
+
+def of_service(exp: Experiment) -> State:
+    """What the service still needs: its keys, or its recording."""
+    lacks = list(_keys_lacking(exp.service))
+    if isinstance(exp.service, RecordedServiceConfig):
+        try:
+            service.build(exp.service)
+        except LlamaduoError as error:
+            lacks.append(f"a recording: {error}")
+    return State(tuple(lacks))
+
+
+def of_local(exp: Experiment, machine: Machine) -> State:
+    """What the local model still needs: torch, memory by the precision rule, weights."""
+    if not isinstance(exp.local, HfLocalConfig):
+        return State()
+    lacks = list(_torch_lacking(machine))
+    size, note = parameters(exp.local.hub_id), ""
+    if not lacks and size is not None:
+        lacks += _memory_lacking(exp, machine, size * UNDERSTATED)
+        if size > SLOW and not machine.devices.gpus:
+            note = "slow without a GPU"
+    return _with_weights(lacks, note, model_of(exp.local))
+
+
+def of_judge(exp: Experiment, machine: Machine) -> State:
+    """What the judge still needs: keys, torch, weights."""
+    lacks = list(_keys_lacking(exp.judge))
+    if not isinstance(exp.judge, EmbeddingJudgeConfig):
+        return State(tuple(lacks))
+    lacks += _torch_lacking(machine)
+    return _with_weights(lacks, "", model_of(exp.judge))
+
+
+def _with_weights(lacks: Sequence[str], note: str, model: Model) -> State:
+    fetched = "" if model.home else f"weights come at first use from {model.source}"
+    return State((*lacks, *model.lacks), "; ".join(filter(None, (note, fetched))))
+
+
+def model_of(config: HfLocalConfig | EmbeddingJudgeConfig) -> Model:
+    """The weights of a choice, as they are found."""
+    if isinstance(config, HfLocalConfig):
+        return look_for(config.weights, config.hub_id, config.revision)
+    from llamaduo.judge.embedding import HUB_ID, REVISION
+
+    return look_for(config.weights, HUB_ID, REVISION)
+
+
+def _keys_lacking(config: BaseModel) -> Iterator[str]:
+    """What `key_env` fields, here or in a client within, name and the environment has not."""
+    for name in config.__class__.model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from _keys_lacking(value)
+        elif name == "key_env" and value and not has_key(value):
+            yield f"its API key: set the environment variable {value}"
+
+
+def _torch_lacking(machine: Machine) -> Iterator[str]:
+    if machine.devices.error is not None:
+        yield f"a torch that works (it says: {machine.devices.error}): install torch again"
+
+
+def _memory_lacking(exp: Experiment, machine: Machine, size: float) -> Iterator[str]:
+    quantization, gpus = exp.hparams.quantization, machine.devices.gpus
+    device = "cuda" if gpus else "cpu"
+    each, besides = APPETITE[device, quantization]
+    there = gpus[0].free if gpus else machine.memory.available
+    wanted = size * each + besides
+    if there is not None and there < wanted:
+        what = "GPU memory" if gpus else "memory"
+        text = f"about {gib(wanted)} of {what} (hparams.quantization={quantization}), {gib(there)}"
+        each, besides = APPETITE["cuda", "nf4"]
+        least = gib(size * each + besides)
+        yield f"{text} is free: use a GPU with {least} or more, or a smaller local model"
+
+
+def state_of(group: str, exp: Experiment, machine: Machine) -> State:
+    """What the chosen option of a group lacks."""
+    if group == "service":
+        return of_service(exp)
+    return of_local(exp, machine) if group == "local" else of_judge(exp, machine)
+
+
+def alternatives(doctor: Doctor) -> Iterator[tuple[str, str, Experiment | str]]:
+    """Group, option, and the experiment with that option chosen, or why it is not valid."""
+    chosen = doctor.model_dump(exclude={"options"})
+    for group in GROUPS:
+        options: dict[str, dict[str, Any]] = getattr(doctor.options, group)
+        for option, facts in sorted(options.items()):
+            try:
+                exp = Experiment.model_validate({**chosen, group: facts})
+            except ValidationError as error:
+                yield group, option, cli.message_of(error, Experiment).splitlines()[0]
+                continue
+            # What the command line changed inside the chosen option counts too.
+            taken = getattr(exp, group).name == getattr(doctor, group).name
+            yield group, option, doctor if taken else exp
+
+
+def first_missing(exp: Experiment, machine: Machine) -> str | None:
+    """The first thing without which the chosen experiment cannot run, and the next act."""
+    for name in LIBRARIES:
+        if _version(name) is None:
+            return f"{name} is not installed: pip install {name}"
+    home = exp.tracking.home
+    if problem := place(home).problem:
+        return f"tracking.home={home}: {problem}; mend that or set tracking.home"
+    try:
+        source_of(exp.task)
+    except LlamaduoError as error:
+        return str(error)
+    for group in GROUPS:
+        config, state = getattr(exp, group), state_of(group, exp, machine)
+        if state.lacks:
+            return f"{group}={config.name} needs {state.lacks[0]}"
+        model = model_of(config) if isinstance(config, WITH_WEIGHTS) else None
+        if model and not model.home and (problem := place(model.keeper, model.size).problem):
+            act = "mend that or set LLAMADUO_CACHE (HF_HOME for the hub's)"
+            return f"{group}={config.name} has no place for its weights: {problem}; {act}"
+    return None
+
+
+# ---------------------------------------------------------------- the page
+
+
+def examine(doctor: Doctor) -> None:
+    """Print the page.
+
+    Raises:
+        ConfigError: the chosen experiment cannot run here.
+    """
+    probe = ask_torch()  # seconds of import, while the rest is looked at
+    found = list(alternatives(doctor))
+    machine = Machine(memory(), answer_of(probe))
+    sections = {
+        "Versions": [("python", platform.python_version()), *_versions()],
+        "Devices": list(_device_rows(machine.devices)),
+        "Memory": list(_memory_rows(machine.memory)),
+        "Disk": list(_disk_rows(doctor)),
+        "Weights": list(_weight_rows(found)),
+        "Keys": list(_key_rows()),
+        "Choices (* is chosen)": list(_choice_rows(found, doctor, machine)),
+    }
+    print("\n\n".join(_section(title, rows) for title, rows in sections.items()), flush=True)
+    missing = first_missing(doctor, machine)
+    if missing is not None:
+        raise ConfigError(missing)
+    print("\nThe chosen experiment can run on this machine.")
+
+
+def _section(title: str, rows: list[Row]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> Iterator[Row]:
+    yield from ((name, _version(name) or "not installed") for name in LIBRARIES)
+
+
+def _device_rows(found: Devices) -> Iterator[Row]:
+    bf16 = {True: "computes bfloat16", False: "no bfloat16 instructions", None: ""}[found.bf16]
+    text = f"{cores():.3g} of {os.cpu_count()} cores usable"
+    yield "CPU", ", ".join(filter(None, (platform.machine(), text, bf16)))
+    if found.error is not None:
+        yield "GPU", f"not known, torch cannot be asked: {found.error}"
+    elif not found.gpus:
+        build = "this torch is built without CUDA" if found.cuda is None else f"CUDA {found.cuda}"
+        yield "GPU", f"none ({build})"
+    for index, gpu in enumerate(found.gpus):
+        yield f"GPU {index}", f"{gpu.name}, {gib(gpu.free)} free of {gib(gpu.total)}"
+
+
+def _memory_rows(found: Memory) -> Iterator[Row]:
+    rows = {"total": found.total, "available": found.available}
+    for name, size in rows.items():
+        yield name, "not known" if size is None else gib(size)
+    yield "limit", "none by control group" if found.limit is None else gib(found.limit)
+
+
+def _disk_rows(exp: Experiment) -> Iterator[Row]:
+    from huggingface_hub import constants
+
+    yield "runs", str(place(exp.tracking.home))
+    yield "weights", str(place(weights.cache_folder()))
+    yield "hub's cache", str(place(Path(constants.HF_HUB_CACHE)))
+
+
+def _weight_rows(found: list[tuple[str, str, Experiment | str]]) -> Iterator[Row]:
+    for group, option, exp in found:
+        config = getattr(exp, group, None)
+        if isinstance(config, WITH_WEIGHTS):
+            yield f"{group}={option}", str(model_of(config))
+
+
+def _key_rows() -> Iterator[Row]:
+    for provider, names in KEYS.items():
+        there = [name for name in names if has_key(name)]
+        yield provider, f"{', '.join(there)} set" if there else f"not set: {' or '.join(names)}"
+
+
+def _choice_rows(
+    found: list[tuple[str, str, Experiment | str]], doctor: Doctor, machine: Machine
+) -> Iterator[Row]:
+    for group, option, exp in found:
+        mark = " *" if exp is doctor else ""
+        state = f"not valid: {exp}" if isinstance(exp, str) else state_of(group, exp, machine)
+        yield f"{group}={option}{mark}", str(state)
+
+
+def main() -> None:
+    """The entry point of the command line."""
+    # Hydra composes every option beside the chosen ones, under a package of its own.
+    for group in GROUPS:
+        names = sorted(path.stem for path in (cli.CONF / group).glob("*.yaml"))
+        sys.argv += [f"+{group}@options.{group}.{name}={name}" for name in names]
+    cli.launch("doctor", Doctor, examine)
+
+
+if __name__ == "__main__":
+    main()
