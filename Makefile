@@ -5,7 +5,9 @@ BIN    := $(VENV)/bin
 # Where torch comes from, for those who need another build:
 #   make summarize TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles what is imported, once; compiling all of 24,000 files takes a minute and is not used.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	-c constraints.txt
 
 .PHONY: summarize test install install-dev ui clean
 
