@@ -109,14 +109,14 @@ def test_a_second_answer_beats_copies_and_strangers(judge, pairs):
     assert stranger[1] < 25
 
 
-def test_eighty_verdicts_take_seconds(pairs):
+def test_verdicts_on_all_shipped_pairs_take_seconds(pairs):
     judge = fresh_judge()
     list(judge.assess([item("Loads the model.")]))
 
     def seconds(tail):
         items = [of(pair, f"{pair.response} {tail}") for pair in pairs]
         start = time.perf_counter()
-        assert len(list(judge.assess(items))) == 80
+        assert len(list(judge.assess(items))) == len(pairs)
         return time.perf_counter() - start
 
     # About 5 s on two idle cores, which a test cannot count on. What comes again is not computed

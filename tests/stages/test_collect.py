@@ -141,7 +141,7 @@ def test_one_row_more_moves_few_others(tmp_path):
 
 def test_the_card_describes_the_data(tmp_path):
     card = run(composed().task, tmp_path).card
-    assert card.rows == 80
+    assert card.rows == 96
     assert card.system == "Summarise the message in two sentences."
     assert "written for this project" in " ".join(card.note.split())
     assert card.prompt_words.least > 50
