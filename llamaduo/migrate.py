@@ -87,7 +87,8 @@ class Migrator:
 
     def run(self) -> Migration:
         """The loop until it stops, then test, then promotion when the gate passed both times."""
-        coverage = self.lab.run(collect(self.exp.task, seed=self.exp.seed))
+        near = self.exp.synthesis.dedup
+        coverage = self.lab.run(collect(self.exp.task, near=near, seed=self.exp.seed))
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
         self.lab.run(anchor(self.judge, train[:ANCHORED]))
         yardstick = self.ask_service(dev, "dev")

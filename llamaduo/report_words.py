@@ -10,6 +10,7 @@ from llamaduo.gate import Check, Decision
 from llamaduo.outcome import CostFacts, Example, Outcome, RoundFacts, StageFacts, SystemFacts
 from llamaduo.report_figures import NONE, count, duration, estimate, integer, score, usd
 from llamaduo.scores import METRICS, Metric
+from llamaduo.stages.collect import DataCard
 from llamaduo.tracking import flat
 
 DEMO = "demo ratio {needed:.0%}: shows the mechanism, not a standard to switch a service off by"
@@ -204,9 +205,22 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
+def near_copies(card: DataCard) -> str:
+    """How many held-out prompts training has as good as seen."""
+    held_out = sum(card.sizes.get(name, 0) for name in ("dev", "test"))
+    if not card.near_copies:
+        return f"none of the {integer(held_out)} prompts of dev and test in train"
+    return (
+        f"{integer(card.near_copies)} of the {integer(held_out)} prompts of dev and test are near "
+        "copies of training prompts, which flatters the tuned model"
+    )
+
+
 def caveats(outcome: Outcome) -> list[str]:
     """What to know before the scores are believed: missing ones, and copies that do as well."""
     found = []
+    if outcome.card.near_copies:
+        found.append(near_copies(outcome.card))
     tuned = outcome.system("tuned")
     for system in outcome.systems:
         if system.scores is None:

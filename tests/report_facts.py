@@ -163,6 +163,7 @@ OUTCOME = Outcome(
         rejected=0,
         system=None,
         sizes={"train": 40, "dev": 20, "test": 20},
+        near_copies=0,
         prompt_words=Lengths(least=71, mean=92.0, most=106),
         response_words=Lengths(least=31, mean=40.2, most=46),
     ),

@@ -115,6 +115,15 @@ def test_no_service_names_the_config_to_switch_to(tmp_path: Path) -> None:
         assert "no answer to the request for row-1" in said
 
 
+def test_near_copies_across_the_splits_are_told_wherever_scores_are_read(tmp_path: Path) -> None:
+    told = "3 of the 40 prompts of dev and test are near copies of training prompts"
+    card = OUTCOME.card.model_copy(update={"near_copies": 3})
+    outcome = OUTCOME.model_copy(update={"card": card})
+    assert told in " ".join(report.table(outcome, PAGE).split())
+    assert page_of(outcome, tmp_path).words.count(told) == 2
+    assert "near copies" not in report.table(OUTCOME, PAGE)
+
+
 def test_missing_service_scores_read_missing_and_never_zero(tmp_path: Path) -> None:
     gone = SystemFacts(role="service", name="service", scores=None, over_base={}, prompts=())
     others = tuple(s for s in OUTCOME.systems if s.role != "service")

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from llamaduo.artifact import Artifact, Json, write_atomically
-from llamaduo.config import TaskConfig
+from llamaduo.config import Dedup, TaskConfig
 from llamaduo.errors import DataError
 from llamaduo.records import Message, Pair, Prompt, Record, read_jsonl, write_jsonl
 from llamaduo.stage import Stage
+from llamaduo.stages.dedup import decontaminate
 from llamaduo.tracking import Run
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "dev", "test")
 LEAST = 2  # prompts in each split: below, no interval can be had
 DATA = Path(__file__).parent.parent / "data"
@@ -36,7 +37,10 @@ class Lengths(Record):
 
 
 class DataCard(Record):
-    """What the coverage data are; written for the people who decide on them."""
+    """What the coverage data are; written for the people who decide on them.
+
+    `near_copies` counts the dev and test prompts that are near copies of a training prompt.
+    """
 
     task: str
     source: str
@@ -46,6 +50,7 @@ class DataCard(Record):
     rejected: int
     system: str | None
     sizes: dict[str, int]
+    near_copies: int
     prompt_words: Lengths
     response_words: Lengths
 
@@ -86,8 +91,12 @@ def source_of(task: TaskConfig) -> Path:
     return path
 
 
-def collect(task: TaskConfig, *, seed: int) -> Stage[Coverage]:
-    """The stage that turns the task's coverage file into train, dev and test."""
+def collect(task: TaskConfig, *, near: Dedup, seed: int) -> Stage[Coverage]:
+    """The stage that turns the task's coverage file into train, dev and test.
+
+    `near` says what a near copy is. One across the splits is counted and left: where prompts follow
+    a template, all would be each other's.
+    """
     path = source_of(task)
     try:
         content = path.read_bytes()
@@ -100,6 +109,7 @@ def collect(task: TaskConfig, *, seed: int) -> Stage[Coverage]:
         "source": task.coverage,
         "columns": [task.prompt_column, task.response_column],
         "split": task.split.identity(),
+        "near": near.identity(),
         "seed": seed,
         "task": task.name,
     }
@@ -121,14 +131,21 @@ def collect(task: TaskConfig, *, seed: int) -> Stage[Coverage]:
             rejected=len(rejects),
             system=_shared_system(pairs),
             sizes={name: len(rows) for name, rows in splits.items()},
+            near_copies=_near_copies(splits, near),
             prompt_words=_lengths(pair.prompt.user for pair in pairs),
             response_words=_lengths(pair.response for pair in pairs),
         )
         write_atomically(home / "card.json", card.model_dump_json(indent=1) + "\n")
         counts = {f"{name}_rows": len(rows) for name, rows in splits.items()}
-        return Coverage(home=home, card=card, metrics={**counts, "rejected": len(rejects)})
+        counts |= {"rejected": len(rejects), "near_copies": card.near_copies}
+        return Coverage(home=home, card=card, metrics=counts)
 
     return Stage("collect", Coverage, identity, run)
+
+
+def _near_copies(splits: Mapping[str, list[Pair]], near: Dedup) -> int:
+    held_out = [*splits["dev"], *splits["test"]]
+    return len(held_out) - len(decontaminate(held_out, splits["train"], near))
 
 
 def read_pairs(content: bytes, task: TaskConfig) -> tuple[list[Pair], list[Reject]]:

@@ -9,6 +9,8 @@ from llamaduo.stage import Lab
 from llamaduo.stages.collect import collect, read_pairs
 from llamaduo.tracking import MemoryTracker
 
+NEAR = composed().synthesis.dedup
+
 
 def task(path: Path, *overrides: str):
     return composed(f"task.coverage={path}", *overrides).task
@@ -16,7 +18,7 @@ def task(path: Path, *overrides: str):
 
 def run(config, home: Path, seed: int = 1):
     with MemoryTracker().open("e", "r", {}) as tracked:
-        return Lab(home, tracked, lambda line: None).run(collect(config, seed=seed))
+        return Lab(home, tracked, lambda line: None).run(collect(config, near=NEAR, seed=seed))
 
 
 def rejects(content: bytes):
@@ -32,7 +34,7 @@ GOOD = b"".join(line(**columns(i)) for i in range(6))
 
 def test_a_missing_file_is_named_with_what_could_be_given_instead(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.jsonl: no such file.*shipped:summarize"):
-        collect(task(tmp_path / "nothing.jsonl"), seed=1)
+        collect(task(tmp_path / "nothing.jsonl"), near=NEAR, seed=1)
 
 
 def test_an_empty_file_has_too_few_rows(tmp_path):
@@ -150,7 +152,21 @@ def test_the_card_describes_the_data(tmp_path):
 def test_datasets_are_logged(tmp_path):
     tracker = MemoryTracker()
     with tracker.open("e", "r", {}) as tracked:
-        Lab(tmp_path, tracked, lambda line: None).run(collect(composed().task, seed=1))
+        Lab(tmp_path, tracked, lambda line: None).run(collect(composed().task, near=NEAR, seed=1))
     child = next(r for r in tracker.runs.values() if r.parent)
     assert [context for _, context, _ in child.datasets] == ["train", "dev", "test"]
     assert "rejects.jsonl" in child.files
+
+
+def test_near_copies_across_the_splits_are_counted_and_left(tmp_path):
+    rows = [columns(i) for i in range(12)]
+    twins = [{**row, "prompt": f"{row['prompt']} again"} for row in rows]
+    path = coverage_file(tmp_path / "twins.jsonl", [*rows, *twins])
+    made = run(task(path), tmp_path)
+    train = {pair.prompt.user.removesuffix(" again") for pair in made.split("train")}
+    held_out = [pair.prompt.user for name in ("dev", "test") for pair in made.split(name)]
+    seen = sum(text.removesuffix(" again") in train for text in held_out)
+    assert 0 < seen == made.card.near_copies == made.metrics["near_copies"]
+    assert made.card.rows == 24
+    alone = coverage_file(tmp_path / "alone.jsonl", rows)
+    assert run(task(alone), tmp_path).card.near_copies == 0
