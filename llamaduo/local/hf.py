@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llamaduo.local.sampling import Rules
 
 #: Raised when the same settings would give another adapter or other answers.
-VERSION = 1
+VERSION = 2
 
 
 class HfLocal:
