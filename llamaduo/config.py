@@ -5,14 +5,16 @@ field picks the implementation. What changes where or how fast something runs, a
 lies in a `Runtime` and stays out of every identity.
 """
 
+import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llamaduo.artifact import Json
 from llamaduo.cost import Price
+from llamaduo.redact import redacted
 
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -83,8 +85,84 @@ class FakeServiceConfig(Config):
     price: Price
 
 
+class Limits(Config):
+    """What may be asked of a service at once and by time; null: no limit known.
+
+    Requests, input and output tokens, each by second and by minute. A rate that is not known is
+    found by what the service refuses.
+    """
+
+    concurrency: Count
+    requests_per_second: Annotated[float, Field(gt=0)] | None
+    requests_per_minute: Annotated[float, Field(gt=0)] | None
+    input_tokens_per_second: Annotated[float, Field(gt=0)] | None
+    input_tokens_per_minute: Annotated[float, Field(gt=0)] | None
+    output_tokens_per_second: Annotated[float, Field(gt=0)] | None
+    output_tokens_per_minute: Annotated[float, Field(gt=0)] | None
+
+
+class ServiceRuntime(Config):
+    """How a service is called: speed and patience only.
+
+    `timeout` is in seconds for one call, `attempts` counts the first. `ledger` keeps every answer
+    in `mlruns/ledger.db`, so that none is paid for twice.
+    """
+
+    limits: Limits
+    timeout: Annotated[float, Field(gt=0)]
+    attempts: Count
+    ledger: bool
+
+
+class Listed(Price):
+    """A line of the price book: dollars per million tokens, as of which day, and who says so."""
+
+    date: datetime.date
+    source: str
+
+
+class ApiServiceConfig(Config):
+    """A service LLM behind an API, any that litellm knows or any OpenAI-compatible URL.
+
+    `kind` is `litellm`, where `model` has litellm's name for it, or `endpoint`, a URL in `api_base`
+    called directly. `key_env` names the environment variables that hold the key; null: none wanted.
+    `form` says how a JSON answer is asked for: by its schema, as some JSON, or in words alone.
+    `price` is dollars per million tokens, the name of a line of the price book, or null: the book's
+    line for the model, else what litellm's map says. `extra` goes into the body of each request.
+    `record` is a file that gets every answer, for `service=recorded` to replay. `retired` says
+    since when nobody serves the model any more.
+    """
+
+    kind: Literal["litellm", "endpoint"]
+    name: str
+    model: Annotated[str, Field(min_length=1)]
+    api_base: str | None
+    key_env: str | tuple[str, ...] | None
+    max_tokens: Count
+    temperature: Annotated[float, Field(ge=0)] | None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None
+    form: Literal["json_schema", "json_object", "words"]
+    extra: dict[str, Any]
+    price: str | Price | None
+    retired: str | None
+    record: Path | None
+    runtime: ServiceRuntime
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> "ApiServiceConfig":
+        facts = {"model": self.model, "api_base": self.api_base, "extra": self.extra}
+        clean = redacted(facts)
+        for name, value in facts.items():
+            if clean[name] != value:
+                raise ValueError(
+                    f"a secret in {name}: {clean[name]}; name the environment variable that holds "
+                    "it in key_env"
+                )
+        return self
+
+
 ServiceConfig: TypeAlias = Annotated[
-    RecordedServiceConfig | FakeServiceConfig, Field(discriminator="kind")
+    RecordedServiceConfig | FakeServiceConfig | ApiServiceConfig, Field(discriminator="kind")
 ]
 
 
@@ -175,6 +253,21 @@ class EmbeddingJudgeConfig(Config):
     weights: str
 
 
+class LlmJudgeConfig(Config):
+    """`judge=llm`: a service LLM says how similar and how precise a response is.
+
+    `client` is the service that judges, `repeats` the verdicts on each response (M), `max_tokens`
+    the cap on one verdict, `prompt` the file of `llamaduo/judge/prompts` that asks for it.
+    """
+
+    kind: Literal["llm"]
+    name: str
+    client: ServiceConfig
+    repeats: Count
+    max_tokens: Count
+    prompt: str
+
+
 class FakeJudgeConfig(Config):
     """`judge=fake`: word overlap, for trying the loop and for tests."""
 
@@ -183,7 +276,7 @@ class FakeJudgeConfig(Config):
 
 
 JudgeConfig: TypeAlias = Annotated[
-    EmbeddingJudgeConfig | FakeJudgeConfig, Field(discriminator="kind")
+    EmbeddingJudgeConfig | LlmJudgeConfig | FakeJudgeConfig, Field(discriminator="kind")
 ]
 
 
@@ -259,14 +352,21 @@ TrackingConfig: TypeAlias = Annotated[
 
 
 class Budget(Config):
-    """What a migration may take before the loop ends with `budget`; null: no limit."""
+    """What a migration may take before the loop ends with `budget`; null: no limit.
+
+    `usd` is for all that spends from the same `purse`, in this run and in others, ever.
+    """
 
     usd: Annotated[Decimal, Field(ge=0)] | None
+    purse: Annotated[str, Field(min_length=1)]
     minutes: Annotated[float, Field(gt=0)] | None
 
 
 class Experiment(Config):
-    """A whole migration: one choice of each group, and the values that belong to none."""
+    """A whole migration: one choice of each group, and the values that belong to none.
+
+    `dry_run` asks for the plan of it in place of the migration.
+    """
 
     name: str
     seed: Annotated[int, Field(ge=0, lt=2**31)]
@@ -274,6 +374,8 @@ class Experiment(Config):
     max_rounds: Count
     objective: Literal["dev/similarity_mean", "dev/precision_mean"]
     budget: Budget
+    dry_run: bool
+    prices: dict[str, Listed]
     task: TaskConfig
     service: ServiceConfig
     local: LocalConfig

@@ -7,6 +7,7 @@
     ├── DataError             a coverage file or a recording
     ├── WeightsError          model weights: not to be had, or not the expected bytes
     ├── ServiceError          the service LLM as a whole; one bad row is a `Failure`, not this
+    │   └── BudgetReached     the next call might exceed what may be spent
     ├── JudgeError            a judge that cannot be used, such as one that fails its anchors
     ├── LabError              the folder that holds stages and runs
     └── RegistryError         no champion, or a registry that cannot be written
@@ -33,6 +34,10 @@ class WeightsError(LlamaduoError):
 
 class ServiceError(LlamaduoError):
     """The service LLM cannot be used at all."""
+
+
+class BudgetReached(ServiceError):
+    """The next call might exceed `budget.usd`; what was under way has been kept."""
 
 
 class JudgeError(LlamaduoError):

@@ -13,7 +13,8 @@ OWNERS = {
     "omegaconf": {"cli.py"},
     "mlflow": {"tracking_mlflow.py", "champion_mlflow.py"},
     "optuna": set(),
-    "litellm": set(),
+    "litellm": {"service/litellm.py"},
+    "aiohttp": {"service/http.py"},
     "trl": {"local/"},
     "peft": {"local/"},
     "bitsandbytes": {"local/"},
@@ -59,7 +60,7 @@ def test_starting_up_imports_nothing_heavy(module):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert not loaded & {"torch", "mlflow", "litellm", "transformers", "optuna", "trl"}
+    assert not loaded & {"torch", "mlflow", "litellm", "aiohttp", "transformers", "optuna", "trl"}
 
 
 def test_nothing_may_report_home_or_ask_the_network_at_import():

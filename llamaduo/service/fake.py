@@ -1,29 +1,36 @@
-"""A service LLM of a few lines: it knows the two things that llamaduo asks, and answers by rule."""
+"""A service LLM of a few lines: it knows the three things that llamaduo asks, and answers by rule.
+
+It answers a prompt, writes more pairs like one, and judges a candidate against a reference.
+"""
 
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from llamaduo.artifact import Json
 from llamaduo.config import FakeServiceConfig
 from llamaduo.cost import Bill
+from llamaduo.records import Message, Prompt, Response
 from llamaduo.service import Completion, Failure, Request
+from llamaduo.service.fence import unfenced
 
-VERSION = 1
+VERSION = 2
 ANSWER_WORDS = 24
 
 
 class FakeService:
-    """Shortens what it is asked to answer, and shuffles the seed where it is to write more.
+    """Shortens what it is asked to answer, shuffles the seed where it is to write more.
 
-    Deterministic per request and sample number; its price is simulated.
+    As a judge it goes by word overlap, as `judge=fake` does, in whole numbers. Deterministic per
+    request and sample number; its price is simulated.
     """
 
     replays = False
 
     def __init__(self, config: FakeServiceConfig) -> None:
         self.name = config.name
-        self._price = config.price
+        self.price = config.price
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -33,15 +40,24 @@ class FakeService:
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
         """One completion per request, at once and in order."""
         for request in requests:
-            text = request.messages[-1].content
-            answer = _more(request) if '"contents"' in text else _shorten(text)
+            answer = reply_to(request)
             asked = sum(len(message.content.split()) for message in request.messages)
             yield Completion(
                 request_id=request.id,
                 text=answer,
                 model=self.name,
-                bill=Bill.call(asked, len(answer.split()), self._price),
+                bill=Bill.call(asked, len(answer.split()), self.price),
             )
+
+
+def reply_to(request: Request) -> str:
+    """What the fake service says to a request; a request to mend a reply gets the same again."""
+    asked = next(message.content for message in request.messages if message.role == "user")
+    if '"contents"' in asked:
+        return _more(request)
+    if '"similarity"' in asked and (texts := unfenced(asked)):
+        return _verdict(texts)
+    return _shorten(request.messages[-1].content)
 
 
 def _shorten(text: str) -> str:
@@ -50,8 +66,25 @@ def _shorten(text: str) -> str:
 
 def _more(request: Request) -> str:
     chance = random.Random(request.key)
-    words = request.messages[-1].content.split()
-    passages = [" ".join(chance.sample(words, min(60, len(words)))) for _ in range(2)]
+    text = request.messages[0].content
+    words, wanted = text.split(), re.search(r"Write (\d+) new pair", text)
+    count = int(wanted[1]) if wanted else 2
+    passages = [" ".join(chance.sample(words, min(60, len(words)))) for _ in range(count)]
     return json.dumps(
         {"contents": [{"instruction": text, "response": _shorten(text)} for text in passages]}
     )
+
+
+def _verdict(texts: Mapping[str, str]) -> str:
+    from llamaduo.judge import Item
+    from llamaduo.judge.fake import score
+
+    task = "\n".join(text for name, text in texts.items() if name.startswith("task"))
+    item = Item(
+        prompt=Prompt(id="task", messages=(Message(role="user", content=task),)),
+        reference=texts["reference answer"],
+        response=Response(prompt_id="task", k=0, text=texts["candidate answer"]),
+    )
+    similarity, precision, reason = score(item)
+    said = {"reason": reason, "similarity": round(similarity), "precision": round(precision)}
+    return json.dumps(said)

@@ -7,6 +7,7 @@ answer is never given to a question that it was not an answer to.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -24,7 +25,8 @@ class Recording(Record):
     """One recorded answer: the key of its request, the text, and its tokens.
 
     `of` is the coverage row that it belongs to, `purpose` what was asked about it; both are for
-    people and for making the keys anew, and decide nothing when a request is looked up.
+    people and for making the keys anew, and decide nothing when a request is looked up. `finish` is
+    "length" for a text cut short.
     """
 
     request: str
@@ -34,6 +36,7 @@ class Recording(Record):
     text: str
     input_tokens: int = Field(ge=0)
     output_tokens: int = Field(ge=0)
+    finish: Literal["stop", "length"] = "stop"
 
 
 class RecordedService:
@@ -43,7 +46,7 @@ class RecordedService:
 
     def __init__(self, config: RecordedServiceConfig) -> None:
         self.name = config.name
-        self._price = config.price
+        self.price = config.price
         self._path = recording_path(config)
         content = _read(self._path, config.recording)
         self._sha256 = hashlib.sha256(content).hexdigest()
@@ -62,8 +65,14 @@ class RecordedService:
                 cause = f"{self._path.name} has no answer to the request for {request.id}"
                 yield Failure(request_id=request.id, cause=cause, final=True)
             else:
-                bill = Bill.call(row.input_tokens, row.output_tokens, self._price)
-                yield Completion(request_id=request.id, text=row.text, model=self.name, bill=bill)
+                bill = Bill.call(row.input_tokens, row.output_tokens, self.price)
+                yield Completion(
+                    request_id=request.id,
+                    text=row.text,
+                    model=self.name,
+                    bill=bill,
+                    finish=row.finish,
+                )
 
 
 def recording_path(config: RecordedServiceConfig) -> Path:

@@ -42,9 +42,18 @@ def rekey(exp: Experiment) -> None:
 
 
 def request_for(row: Recording, pair: Pair, exp: Experiment) -> Request:
-    """The request that a recorded answer is the answer to."""
+    """The request that a recorded answer is the answer to.
+
+    Raises:
+        DataError: it is no second answer and no synthesis.
+    """
     if row.purpose == "answer":
         return answer.request_of(pair.prompt, max_tokens=exp.service.max_tokens)
+    if row.purpose != "synthesis":
+        raise DataError(
+            f"{row.of}: an answer to {row.purpose!r} depends on other answers and cannot be keyed"
+            " anew; record it again"
+        )
     return synthesize.request_of(
         pair,
         topic=exp.task.topic,

@@ -1,0 +1,70 @@
+"""Where the keys of services come from: the environment, or a `.env` file, and nowhere else."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from llamaduo import redact
+from llamaduo.config import ApiServiceConfig
+from llamaduo.errors import ServiceError
+
+FILE = ".env"  # in the working directory
+
+# As the names of variables end that say where a service is, and hold no secret.
+PLACES = ("BASE", "LOCATION", "PROJECT", "REGION", "REGION_NAME", "VERSION")
+
+
+def names_of(config: ApiServiceConfig) -> tuple[str, ...]:
+    """The environment variables that the service wants."""
+    if config.key_env is None:
+        return ()
+    return (config.key_env,) if isinstance(config.key_env, str) else config.key_env
+
+
+def found(name: str) -> str | None:
+    """The value of a variable, from the environment or else from `.env`; None: in neither.
+
+    Blank counts as not there. What is found is taken out of everything that is written from then
+    on, and is not put into the environment, which other programs would inherit.
+    """
+    value = os.environ.get(name, "").strip() or _file().get(name, "").strip()
+    if not value:
+        return None
+    if not name.endswith(PLACES):
+        redact.remember(name, value)
+    return value
+
+
+def keys_of(config: ApiServiceConfig) -> dict[str, str]:
+    """The variables that the service wants, with their values.
+
+    Raises:
+        ServiceError: one of them is not set; the message names it.
+    """
+    keys = {name: found(name) for name in names_of(config)}
+    missing = [name for name, value in keys.items() if value is None]
+    if missing:
+        raise ServiceError(
+            f"service={config.name}: {' and '.join(missing)} not set: export it, or write "
+            f"{missing[0]}=… into {Path(FILE).absolute()}"
+        )
+    return {name: value for name, value in keys.items() if value is not None}
+
+
+def key_of(config: ApiServiceConfig) -> str | None:
+    """The service's key, the first of its variables; None where it wants none.
+
+    Raises:
+        ServiceError: a variable is not set; the message names it.
+    """
+    return next(iter(keys_of(config).values()), None)
+
+
+def _file() -> Mapping[str, str]:
+    if not Path(FILE).is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    # As written: a key may hold a dollar sign.
+    held = dotenv_values(FILE, interpolate=False, encoding="utf-8")
+    return {name: value for name, value in held.items() if value is not None}

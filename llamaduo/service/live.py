@@ -1,0 +1,210 @@
+"""A service LLM behind an API: limits kept, answers kept, money counted, and nothing lost.
+
+What was ever answered is answered by the request ledger; the rest waits at the `Desk` for its turn.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from decimal import Decimal
+from typing import Self
+
+from llamaduo.artifact import Json, fingerprint
+from llamaduo.config import ApiServiceConfig
+from llamaduo.cost import Price
+from llamaduo.errors import ConfigError, LabError
+from llamaduo.owner import Owner
+from llamaduo.progress import say
+from llamaduo.redact import redacted
+from llamaduo.service import Completion, Failure, Request, Setting
+from llamaduo.service.desk import Desk
+from llamaduo.service.landing import Call, Tally, Terms
+from llamaduo.service.ledger import AT_ONCE, Ledger, in_memory, opened
+from llamaduo.service.pace import Size
+from llamaduo.service.transport import Transport
+
+# Tokens that a chat format may add to the texts, for each message and for a whole request.
+PER_MESSAGE = 16
+PER_REQUEST = 64
+
+
+class LiveService:
+    """Asks a service that charges for its answers and limits how often it is asked.
+
+    `connect` makes the transport that calls go by, once for each `complete`. The `tally` counts
+    what has become of the calls of all of them.
+    """
+
+    replays = False
+
+    def __init__(
+        self,
+        config: ApiServiceConfig,
+        setting: Setting,
+        connect: Callable[[], Transport],
+        price: Price | None,
+    ) -> None:
+        self.name = config.name
+        self.price = price
+        self.tally = Tally()
+        self._config = config
+        self._setting = setting
+        self._connect = connect
+        place: dict[str, Json] = {
+            "kind": config.kind,
+            "model": config.model,
+            "api_base": config.api_base,
+            "key_env": json.dumps(config.key_env),
+        }
+        self._terms = Terms(
+            name=config.name,
+            service=fingerprint("service", place),
+            limits=config.runtime.limits,
+            attempts=config.runtime.attempts,
+            price=price,
+            purse=setting.purse,
+            cap=setting.cap,
+            keeps=config.runtime.ledger,
+        )
+
+    @classmethod
+    def of(cls, config: ApiServiceConfig, setting: Setting) -> Self:
+        """The service of a configuration.
+
+        Raises:
+            ConfigError: nobody says what it costs.
+        """
+        from llamaduo.service.prices import price_of
+
+        return cls(config, setting, lambda: _transport(config), price_of(config, setting.prices))
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """Whom is asked and how: all that decides an answer beside the request."""
+        config = self._config
+        return {
+            "kind": config.kind,
+            "model": config.model,
+            "api_base": redacted(config.api_base, {}),
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "form": config.form,
+            "extra": config.extra,
+        }
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
+        """See `Service.complete`. A request that was ever answered is not sent again.
+
+        Calls proceed while the next outcome is waited for. So take one to its end, or close it,
+        before the same thread begins another: it holds its places and its requests until then.
+
+        Raises:
+            ConfigError: there is a cap on what may be spent, and no price.
+            ServiceError: no call to the service can succeed.
+            BudgetReached: the next call might exceed the cap.
+            LabError: the ledger cannot be used.
+        """
+        if not requests:
+            return
+        if self._setting.cap is not None and self.price is None:
+            raise ConfigError(
+                f"budget.usd={self._setting.cap}: nobody says what service={self.name} costs; set "
+                "service.price={input_usd: …, output_usd: …, simulated: false}, or budget.usd=null"
+            )
+        with ExitStack() as stack:
+            ledger, owner = self._ledger(stack)
+            calls: list[Call] = []
+            for some in _portions(self._calls(requests)):
+                answers = ledger.look_up([call.key for call in some]) if self._terms.keeps else {}
+                for call in some:
+                    if call.key not in answers:
+                        calls.append(call)
+                        continue
+                    self.tally.kept += len(call.requests)
+                    for request in call.requests:
+                        yield answers[call.key].outcome(request.id, kept=True)
+            if calls:
+                yield from self._asked(calls, ledger, owner)
+
+    def _asked(
+        self, calls: Sequence[Call], ledger: Ledger, owner: Owner | None
+    ) -> Iterator[Completion | Failure]:
+        with ExitStack() as stack:
+            if owner is not None:
+                stack.enter_context(owner.alive(lambda dead: self._buried(ledger, dead)))
+                owner.begins()
+
+            def mourn() -> None:
+                if owner is not None:
+                    with owner.alive(lambda dead: self._buried(ledger, dead)):
+                        pass
+
+            desk = Desk(self._terms, ledger, self._connect, self.tally, mourn)
+            try:
+                yield from desk.outcomes(calls)
+            except LabError:
+                # What stopped it is the error to tell; the next start sees to what stays open.
+                with suppress(LabError):
+                    desk.close()
+                raise
+            except BaseException:
+                desk.close()
+                if owner is not None:
+                    owner.ended()
+                raise
+            desk.close()
+            if owner is not None:
+                owner.ended()
+
+    def _ledger(self, stack: ExitStack) -> tuple[Ledger, Owner | None]:
+        # A cap holds for all processes, so that they have to count together.
+        if self._terms.keeps or self._setting.cap is not None:
+            return stack.enter_context(opened(self._setting.home))
+        return in_memory(), None
+
+    def _buried(self, ledger: Ledger, dead: str) -> None:
+        lost = ledger.bury(dead)
+        self.tally.lost += lost
+        if lost:
+            calls = "1 call was" if lost == 1 else f"{lost} calls were"
+            say(f"  ledger: {calls} under way when a run died, and may be paid for again")
+
+    def _calls(self, requests: Iterable[Request]) -> list[Call]:
+        """One call for each distinct request, in the order in which they are first asked for."""
+        facts = dict(self.identity)
+        mine = fingerprint("service", facts)
+        more = len(json.dumps(self._config.extra)) if self._config.extra else 0
+        charged = self.price if self.price is not None and not self.price.simulated else None
+        calls: dict[str, Call] = {}
+        for request in requests:
+            key = f"{mine}-{request.key}"
+            if key in calls:
+                calls[key].requests.append(request)
+                continue
+            read = sum(len(message.content.encode()) for message in request.messages) + more
+            if request.form is not None:
+                read += len(json.dumps(request.form.json_schema))
+            most = read + PER_MESSAGE * len(request.messages) + PER_REQUEST
+            calls[key] = Call(
+                key=key,
+                requests=[request],
+                size=Size(read, request.max_tokens),
+                # A token is at least one byte.
+                worst=Decimal(0) if charged is None else charged.of(most, request.max_tokens),
+            )
+        return list(calls.values())
+
+
+def _portions(calls: Sequence[Call]) -> Iterator[Sequence[Call]]:
+    for start in range(0, len(calls), AT_ONCE):
+        yield calls[start : start + AT_ONCE]
+
+
+def _transport(config: ApiServiceConfig) -> Transport:
+    if config.kind == "endpoint":
+        from llamaduo.service.http import HttpTransport
+
+        return HttpTransport(config)
+    from llamaduo.service.litellm import LitellmTransport
+
+    return LitellmTransport(config)

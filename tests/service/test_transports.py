@@ -1,0 +1,174 @@
+"""Both transports against a server that fails in every way: what each failure comes back as."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calls import HURRY, KINDS, PATIENCE, VARIABLE, config, request, sent, serving
+from faulty import CACHED_TOKENS, FAULTS, INPUT_TOKENS, KEY, LARGE, ODD, OUTPUT_TOKENS, TORN, Faulty
+
+from llamaduo.service.transport import Rejection, Reply
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Faulty]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.chdir(tmp_path)  # where no `.env` is
+
+
+@dataclass(frozen=True)
+class Fails:
+    """The rejection that is expected; `paid` where it has a reply, `says` words of its message."""
+
+    says: str = ""
+    again: bool = False
+    limited: bool = False
+    after: float | None = None
+    fatal: bool = False
+    paid: bool = False
+
+
+def answers(text: str, **more: Any) -> Reply:
+    return Reply(text, "tiny-2026-01-01", INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, **more)
+
+
+OUTCOMES: dict[str, Fails | Reply] = {
+    "ok": answers("HELLO"),
+    "429": Fails("429 from loopback: Rate limit reached", again=True, limited=True),
+    "429 after": Fails(again=True, limited=True, after=1),
+    "429 after ms": Fails(again=True, limited=True, after=1.5),
+    "429 date": Fails(again=True, limited=True, after=2),
+    "429 skewed date": Fails(again=True, limited=True, after=2),
+    "429 nonsense": Fails(again=True, limited=True),
+    "429 quota": Fails(VARIABLE, fatal=True),
+    "408": Fails(again=True),
+    "409": Fails("Conflict", again=True),
+    "425": Fails(again=True),
+    "500": Fails("The server had an error", again=True),
+    "502": Fails("502 from loopback: Bad gateway", again=True),
+    "503": Fails(again=True, limited=True, after=1),
+    "529": Fails("Overloaded", again=True, limited=True),
+    "hang": Fails("no whole answer within 0.7 s", again=True),
+    "slow drip": Fails("no whole answer within 0.7 s", again=True),
+    "reset": Fails(again=True),
+    "half a body": Fails(again=True),
+    "invalid json": Fails(again=True),
+    "wrong schema": Fails("choices"),
+    "no object": Fails(),
+    "empty choices": Fails("no choices", again=True),
+    "no text": Fails("without text", paid=True),
+    "error in a 200": Fails("Provider returned error", again=True),
+    "refusal": Fails("I will not write that.", paid=True),
+    "length": answers("cut sh", finish="length"),
+    "content filter": Fails("content filter", paid=True),
+    "filtered prompt": Fails("The prompt was filtered."),
+    "wrong model": Fails("tiny and service.api_base=http://127.0.0.1", fatal=True),
+    "wrong path": Fails("service.api_base=http://127.0.0.1", fatal=True),
+    "expired key": Fails(f"provided: ${VARIABLE}.", fatal=True),
+    "forbidden": Fails(VARIABLE, fatal=True),
+    "flagged": Fails("flagged"),
+    "no money": Fails("Insufficient credits", fatal=True),
+    "low balance": Fails("credit balance", fatal=True),
+    "bad request": Fails("Invalid schema for response_format 'pairs'."),
+    "too long": Fails("maximum context length"),
+    "speaks of rate limits": Fails("Unknown field"),
+    "unprocessable": Fails("Input should be a valid string"),
+    "moved": Fails("service.api_base", fatal=True),
+    "10 MB": answers("x" * LARGE),
+    "33 MB": Fails("32 MiB"),
+    "unicode": answers(ODD),
+    "torn unicode": answers(TORN.replace("\ud83d", "\ufffd")),
+    "no usage": Reply("HELLO", "tiny-2026-01-01", None, None),
+}
+# litellm follows where it is sent, and finds nobody there.
+BY_LITELLM = {"moved": Fails(again=True)}
+ENDLESS = {"hang", "slow drip"}
+
+
+def test_every_fault_has_an_expected_outcome() -> None:
+    assert FAULTS.keys() == OUTCOMES.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("fault", OUTCOMES)
+def test_a_fault_comes_back_as_what_it_means(
+    kind: str, fault: str, server: Faulty, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.script = lambda seen: fault
+    text = f"hello {kind} {fault}"
+    told = config(kind, server.url, patience=HURRY if fault in ENDLESS else PATIENCE)
+    expected = OUTCOMES[fault]
+    if kind == "litellm":
+        expected = BY_LITELLM.get(fault, expected)
+    (found,) = sent(told, request(text))
+    assert server.count(text) == 1, f"{found!r} a transport never retries by itself"
+    assert capfd.readouterr() == ("", "")
+    if isinstance(expected, Reply):
+        assert isinstance(found, Reply), found
+        assert found.text == expected.text.replace("HELLO", text.upper())
+        assert (found.model, found.input_tokens, found.output_tokens) == (
+            expected.model,
+            expected.input_tokens,
+            expected.output_tokens,
+        )
+        assert (found.cached_tokens, found.finish) == (expected.cached_tokens, expected.finish)
+        return
+    assert isinstance(found, Rejection)
+    cause = str(found)
+    told_apart = (found.again, found.limited, found.after, found.fatal)
+    assert told_apart == (expected.again, expected.limited, expected.after, expected.fatal), cause
+    assert expected.says in cause
+    assert 0 < len(cause) < 600
+    assert KEY not in cause
+    assert (found.reply is not None) == expected.paid
+    if found.reply is not None:
+        assert (found.reply.input_tokens, found.reply.output_tokens) == (
+            INPUT_TOKENS,
+            OUTPUT_TOKENS,
+        )
+
+
+# The same status and headers have to be found again in what each provider's code makes of them.
+PROVIDERS: dict[str, dict[str, Any]] = {
+    "anthropic/claude-sonnet-5-5": {},
+    "azure/deployment": {"extra": {"api_version": "2024-10-21"}},
+    "bedrock/anthropic.claude-3-sonnet-20240229-v1:0": {
+        "key_env": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION_NAME")
+    },
+    "gemini/gemini-3.8-flash": {},
+    "openrouter/maker/model": {},
+}
+BY_ALL = ("429 after", "500", "503", "529", "expired key", "bad request", "speaks of rate limits")
+BY_ALL += ("hang", "half a body", "invalid json", "wrong schema")
+
+
+@pytest.mark.parametrize("model", PROVIDERS)
+def test_a_failure_means_the_same_by_every_provider(
+    model: str, server: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA0000000000000000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "0123456789" * 4)
+    monkeypatch.setenv("AWS_REGION_NAME", "us-east-1")
+    more = PROVIDERS[model]
+    sent(config("litellm", server.url, model=model, **more), request("warm"))
+    for fault in BY_ALL:
+        server.script = lambda seen: fault  # noqa: B023  # called before the next
+        before = len(server.seen)
+        patience = HURRY if fault in ENDLESS else PATIENCE
+        told = config("litellm", server.url, patience=patience, model=model, **more)
+        (found,) = sent(told, request(f"{model} {fault}"))
+        expected = OUTCOMES[fault]
+        assert isinstance(found, Rejection), (fault, found)
+        assert isinstance(expected, Fails)
+        told_apart = (found.again, found.limited, found.after, found.fatal)
+        wanted = (expected.again, expected.limited, expected.after, expected.fatal)
+        assert told_apart == wanted, (fault, str(found))
+        assert len(server.seen) - before == 1, fault
