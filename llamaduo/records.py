@@ -11,6 +11,8 @@ from typing import IO, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llamaduo.cost import Bill
+
 
 class Record(BaseModel):
     """A frozen row; unknown keys are refused, not dropped."""
@@ -73,8 +75,15 @@ class Response(Record):
     finish: Literal["stop", "length"] = "stop"
 
 
+def _nothing(bill: Bill) -> bool:
+    return bill == Bill()
+
+
 class Verdict(Record):
-    """What a judge says of one response: similarity and precision, 0 to 100 each."""
+    """What a judge says of one response: similarity and precision, 0 to 100 each.
+
+    `m` of M repeats; `bill` is what it took, and is not written where that is nothing.
+    """
 
     prompt_id: str
     k: int = Field(ge=0)
@@ -84,10 +93,14 @@ class Verdict(Record):
     reason: str
     judge: str
     version: str
+    bill: Bill = Field(default=Bill(), exclude_if=_nothing)
 
 
 class JudgeFailure(Record):
-    """A response that the judge could not score, and why: counted, never averaged in."""
+    """A response that the judge could not score, and why: counted, never averaged in.
+
+    `final` says that judging it again cannot help, and is written where it can.
+    """
 
     prompt_id: str
     k: int = Field(ge=0)
@@ -95,6 +108,8 @@ class JudgeFailure(Record):
     cause: str
     judge: str
     version: str
+    final: bool = Field(default=True, exclude_if=bool)
+    bill: Bill = Field(default=Bill(), exclude_if=_nothing)
 
 
 R = TypeVar("R", bound=BaseModel)

@@ -36,7 +36,11 @@ class Summary(Record):
 
 
 class Scores(Record):
-    """What a judge made of one system on one set of prompts."""
+    """What a judge made of one system on one set of prompts.
+
+    `responses` were scored, each by the mean of its repeats; `unjudged` others have not one
+    verdict. `failures` counts judgements that are none, of either. Neither is in any mean.
+    """
 
     similarity: Summary
     precision: Summary
@@ -45,6 +49,7 @@ class Scores(Record):
     prompts: int
     responses: int
     failures: int
+    unjudged: int = 0
 
     def of(self, metric: Metric) -> Summary:
         """The summary of one metric."""
@@ -56,6 +61,7 @@ class Scores(Record):
             "coverage_50": self.both_50,
             "coverage_70": self.both_70,
             "failures": self.failures,
+            "unjudged": self.unjudged,
         }
         for metric in METRICS:
             one = self.of(metric)
@@ -122,6 +128,7 @@ def summarise(
         prompts=len(tables["similarity"]),
         responses=total,
         failures=sum(isinstance(row, JudgeFailure) for row in rows),
+        unjudged=len({(row.prompt_id, row.k) for row in rows}) - total,
     )
 
 

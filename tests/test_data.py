@@ -13,6 +13,7 @@ from llamaduo.errors import DataError
 from llamaduo.service import Completion, Failure
 from llamaduo.service.recorded import RecordedService, parse, recording_path
 from llamaduo.service.rekey import request_for
+from llamaduo.service.structured import objects_in
 from llamaduo.stages import answer, synthesize
 from llamaduo.stages.collect import read_pairs, source_of
 from llamaduo.text import rouge_l_of, sentences, stems
@@ -35,7 +36,12 @@ def written(sample: int | None = None) -> list[tuple[str, str]]:
     texts = [
         row.text for row in ROWS if row.purpose == "synthesis" and sample in (None, row.sample)
     ]
-    return [found for text in texts for found in synthesize.parse(text)]
+    return [found for text in texts for found in synthesised(text)]
+
+
+def synthesised(text: str) -> list[tuple[str, str]]:
+    """The pairs of one answer."""
+    return [*synthesize.pairs_in(objects_in(text).objects).pairs.values()]
 
 
 def summaries() -> list[tuple[str, str]]:
@@ -57,7 +63,7 @@ def test_every_row_has_a_second_answer_and_two_synthesis_answers_of_two_pairs():
     }
     for row in ROWS:
         if row.purpose == "synthesis":
-            assert len(synthesize.parse(row.text)) == EACH
+            assert len(synthesised(row.text)) == EACH
 
 
 def test_every_recording_is_keyed_by_the_request_as_it_reads_today():

@@ -12,7 +12,7 @@ from llamaduo.records import Message
 from llamaduo.service import Completion, Request
 from llamaduo.service.fake import FakeService
 from llamaduo.stages.collect import read_pairs, source_of
-from llamaduo.stages.synthesize import parse, request_of
+from llamaduo.stages.synthesize import contents_of, request_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ class TestFakeService(ServiceContract):
         request = request_of(pairs[0], topic="t", pairs=1, max_tokens=64, sample=0)
         (outcome,) = service.complete([request])
         assert isinstance(outcome, Completion)
-        assert parse(outcome.text)
+        assert contents_of(request, outcome).pairs
 
 
 class TestFakeLocal(LocalContract):

@@ -22,8 +22,8 @@ def verdict(prompt: str, k: int, similarity: float, precision: float = 50, m: in
     )
 
 
-def failure(prompt: str, k: int) -> JudgeFailure:
-    return JudgeFailure(prompt_id=prompt, k=k, cause="c", judge="j", version="1")
+def failure(prompt: str, k: int, m: int = 0) -> JudgeFailure:
+    return JudgeFailure(prompt_id=prompt, k=k, m=m, cause="c", judge="j", version="1")
 
 
 @pytest.mark.parametrize(("reached", "total", "percent"), [(40, 64, 62), (46, 64, 72), (1, 8, 12)])
@@ -63,6 +63,64 @@ def test_repeats_of_a_judgement_are_one_score():
     assert scores is not None
     assert scores.similarity.mean.value == 70
     assert scores.responses == 2
+
+
+def test_repeats_are_averaged_before_anything_is_counted():
+    """Each of the first two responses reaches 50 in one repeat only, and one of them on average."""
+    rows = [
+        *(verdict("a", 0, s, m=m) for m, s in enumerate((80, 30))),
+        *(verdict("a", 1, s, m=m) for m, s in enumerate((60, 30))),
+        *(verdict("b", 0, s, m=m) for m, s in enumerate((90, 90, 90, 90))),
+    ]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.responses == 3
+    assert scores.similarity.mean.value == pytest.approx((55 + 45 + 90) / 3)
+    assert scores.similarity.coverage_50 == 67
+    assert scores.similarity.coverage_70 == 33
+
+
+def test_a_failed_repeat_leaves_the_others_and_a_response_without_any_is_unjudged():
+    rows = [
+        verdict("a", 0, 40, m=0),
+        failure("a", 0, m=1),
+        verdict("a", 0, 60, m=2),
+        *(failure("a", 1, m=m) for m in range(3)),
+        *(failure("b", 0, m=m) for m in range(3)),
+    ]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.similarity.mean.value == 50
+    assert (scores.responses, scores.unjudged, scores.failures) == (1, 2, 7)
+    assert (scores.flat()["failures"], scores.flat()["unjudged"]) == (7, 2)
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 3)),
+        st.lists(st.none() | st.integers(0, 100), min_size=1, max_size=5),
+        min_size=1,
+    )
+)
+def test_the_mean_is_that_of_the_means_of_what_succeeded(given_scores):
+    rows = [
+        failure(p, k, m) if s is None else verdict(p, k, s, m=m)
+        for (p, k), repeats in given_scores.items()
+        for m, s in enumerate(repeats)
+    ]
+    means = [
+        np.mean(found)
+        for repeats in given_scores.values()
+        if (found := [s for s in repeats if s is not None])
+    ]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    if not means:
+        assert scores is None
+        return
+    assert scores is not None
+    assert scores.similarity.mean.value == pytest.approx(np.mean(means))
+    assert scores.responses == len(means)
+    assert scores.unjudged == len(given_scores) - len(means)
 
 
 def test_intervals_follow_prompts_not_responses():

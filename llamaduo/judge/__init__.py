@@ -4,16 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from llamaduo.artifact import Json
-from llamaduo.config import FakeJudgeConfig, JudgeConfig
+from llamaduo.config import FakeJudgeConfig, JudgeConfig, LlmJudgeConfig
 from llamaduo.records import JudgeFailure, Prompt, Record, Response, Verdict
+from llamaduo.service import Setting
 
 
 class Item(Record):
-    """One response to judge, with its prompt and the service LLM's recorded answer to it."""
+    """One response to judge, with its prompt and the service LLM's recorded answer to it.
+
+    `wanted` says which of the M repeats are still to be had; None: all.
+    """
 
     prompt: Prompt
     reference: str
     response: Response
+    wanted: tuple[int, ...] | None = None
 
 
 class Judge(Protocol):
@@ -23,22 +28,33 @@ class Judge(Protocol):
     version: str
 
     @property
+    def repeats(self) -> int:
+        """M: how many verdicts it gives on each response."""
+
+    @property
     def identity(self) -> Mapping[str, Json]:
         """What decides its verdicts: kind, version, weights or model, prompt template."""
 
     def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
-        """A verdict per item, or the cause why there is none, in any order.
+        """M rows per item, or those `wanted`: verdicts, or causes why there is none, in any order.
 
         Similarity compares the response with the reference, precision holds it against the prompt;
-        both run from 0 to 100, higher is better. A failure is a value, never a score.
+        both run from 0 to 100, higher is better. `m` tells the repeats apart. A failure is a value,
+        never a score.
 
         Raises:
             JudgeError: the judge cannot be used at all.
+            ServiceError: the service LLM that it asks cannot be used, or not within the budget.
         """
 
 
-def build(config: JudgeConfig) -> Judge:
-    """The judge that the configuration names."""
+def build(config: JudgeConfig, setting: Setting) -> Judge:
+    """The judge that the configuration names, with the service LLM that it asks, if any."""
+    if isinstance(config, LlmJudgeConfig):
+        from llamaduo import service
+        from llamaduo.judge.llm import LlmJudge
+
+        return LlmJudge(config, service.build(config.client, setting))
     if isinstance(config, FakeJudgeConfig):
         from llamaduo.judge.fake import FakeJudge
 

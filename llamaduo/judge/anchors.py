@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 
+from llamaduo.cost import Bill
 from llamaduo.errors import JudgeError
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
@@ -43,12 +44,17 @@ class AnchorMean(Record):
 
 
 class AnchorTable(Record):
-    """What a judge gave to the anchors of `pairs` pairs; a kind that no pair has is left out."""
+    """What a judge gave to the anchors of `pairs` pairs; a kind that no pair has is left out.
+
+    `failures` anchors got no verdict; `bill` is what all of them took.
+    """
 
     judge: str
     version: str
     pairs: int
     rows: tuple[AnchorMean, ...]
+    failures: int = 0
+    bill: Bill = Bill()
 
     def __str__(self) -> str:
         """The table as text, a line per kind."""
@@ -147,23 +153,31 @@ def _instead(word: str, known: set[str], called: set[str]) -> str | None:
     return next((other for other in others if other.casefold() not in known), None)
 
 
+SPARED = 0.1  # of the anchors may get no verdict
+
+
 def check(judge: Judge, pairs: Sequence[Pair], *, sample: int | None = None) -> AnchorTable:
     """Put a judge to the anchors of the pairs, or of `sample` of them, evenly spaced.
 
     Every inequality of `ORDERS` must hold between means over the pairs that have both kinds, in
-    similarity and in precision.
+    similarity and in precision. It takes one verdict for each anchor, at most seven for a pair: the
+    means are over pairs, so that M repeats would cost much and tell little.
 
     Raises:
-        JudgeError: an inequality fails or an anchor gets no verdict; the message has the figures.
+        JudgeError: an inequality fails, or more than a tenth of the anchors get no verdict; the
+            message has the figures.
     """
     chosen = _spaced(pairs, sample)
     given = list(anchors(chosen))
-    scores = _scores(judge, given)
+    outcomes = _assessed(judge, given)
+    scores = _scores(judge, given, outcomes)
     table = AnchorTable(
         judge=judge.name,
         version=judge.version,
         pairs=len(chosen),
         rows=tuple(_means(scores)),
+        failures=sum(isinstance(row, JudgeFailure) for row in outcomes),
+        bill=Bill.total(row.bill for row in outcomes),
     )
     if broken := list(_violations(scores)):
         raise JudgeError(
@@ -185,8 +199,7 @@ def _spaced(pairs: Sequence[Pair], sample: int | None) -> list[Pair]:
 Scores = dict[str, dict[str, tuple[float, float]]]
 
 
-def _scores(judge: Judge, given: Sequence[Anchor]) -> Scores:
-    """The mean verdict per anchor, over as many as the judge gives."""
+def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Verdict | JudgeFailure]:
     items = [
         Item(
             prompt=anchor.pair.prompt,
@@ -194,27 +207,34 @@ def _scores(judge: Judge, given: Sequence[Anchor]) -> Scores:
             response=Response(
                 prompt_id=anchor.pair.id, k=NAMES.index(anchor.name), text=anchor.text
             ),
+            wanted=(0,),
         )
         for anchor in given
     ]
-    verdicts: dict[tuple[str, int], list[Verdict]] = {}
-    for outcome in bar(judge.assess(items), total=len(items), what="anchor", unit="verdicts"):
-        if isinstance(outcome, JudgeFailure):
-            raise JudgeError(
-                f"judge={judge.name} gave no verdict on the anchor {NAMES[outcome.k]!r} of"
-                f" {outcome.prompt_id}: {outcome.cause}. Mend the cause, or use another judge with"
-                " judge=<name>"
-            )
-        verdicts.setdefault((outcome.prompt_id, outcome.k), []).append(outcome)
+    return list(bar(judge.assess(items), total=len(items), what="anchor", unit="verdicts"))
+
+
+def _scores(
+    judge: Judge, given: Sequence[Anchor], outcomes: Sequence[Verdict | JudgeFailure]
+) -> Scores:
+    """The scores of each anchor that got a verdict."""
+    verdicts = {(row.prompt_id, row.k): row for row in outcomes if isinstance(row, Verdict)}
+    causes = {(r.prompt_id, r.k): r.cause for r in outcomes if isinstance(r, JudgeFailure)}
     scores: Scores = {name: {} for name in NAMES}
-    for item in items:
-        key = (item.prompt.id, item.response.k)
-        if key not in verdicts:
-            raise JudgeError(
-                f"judge={judge.name} was silent on the anchor {NAMES[key[1]]!r} of {key[0]}: use"
-                " another judge with judge=<name>"
-            )
-        scores[NAMES[key[1]]][key[0]] = _mean([(v.similarity, v.precision) for v in verdicts[key]])
+    without: list[str] = []
+    for anchor in given:
+        key = (anchor.pair.id, NAMES.index(anchor.name))
+        if key in verdicts:
+            found = verdicts[key]
+            scores[anchor.name][anchor.pair.id] = found.similarity, found.precision
+        else:
+            cause = causes.get(key, "it was silent")
+            without.append(f"{anchor.name!r} of {anchor.pair.id}: {cause}")
+    if len(without) > SPARED * len(given):
+        raise JudgeError(
+            f"judge={judge.name} gave no verdict on {len(without)} of {len(given)} anchors, such as"
+            f" {without[0]}. Mend the cause, or use another judge with judge=<name>"
+        )
     return scores
 
 

@@ -148,6 +148,7 @@ class EmbeddingJudge:
     """
 
     version = VERSION
+    repeats = 1
 
     def __init__(self, config: EmbeddingJudgeConfig) -> None:
         self.name = config.name

@@ -17,6 +17,8 @@ class FakeJudge:
     Words in the wrong order and over-long answers lose, so that it ranks the anchors rightly.
     """
 
+    repeats = 1
+
     def __init__(self, config: FakeJudgeConfig) -> None:
         self.name = config.name
         self.version = VERSION
@@ -29,20 +31,27 @@ class FakeJudge:
     def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
         """Overlap with the reference as similarity; with reference and prompt as precision."""
         for item in items:
-            answer, reference = _pieces(item.response.text), _pieces(item.reference)
-            brevity = min(1.0, len(reference) / len(answer)) if answer else 0.0
-            overlap = 2 * len(answer & reference) / (len(answer) + len(reference) or 1) * brevity
-            told = answer & (reference | _pieces(item.prompt.user))
-            grounded = len(told) / len(reference | answer) * brevity if answer else 0.0
+            similarity, precision, reason = score(item)
             yield Verdict(
                 prompt_id=item.prompt.id,
                 k=item.response.k,
-                similarity=100 * overlap,
-                precision=50 * grounded + 50 * overlap,
-                reason=f"{len(answer & reference)} of {len(reference)} word pairs shared",
+                similarity=similarity,
+                precision=precision,
+                reason=reason,
                 judge=self.name,
                 version=self.version,
             )
+
+
+def score(item: Item) -> tuple[float, float, str]:
+    """Similarity, precision, and why."""
+    answer, reference = _pieces(item.response.text), _pieces(item.reference)
+    brevity = min(1.0, len(reference) / len(answer)) if answer else 0.0
+    overlap = 2 * len(answer & reference) / (len(answer) + len(reference) or 1) * brevity
+    told = answer & (reference | _pieces(item.prompt.user))
+    grounded = len(told) / len(reference | answer) * brevity if answer else 0.0
+    reason = f"{len(answer & reference)} of {len(reference)} word pairs shared"
+    return 100 * overlap, 50 * grounded + 50 * overlap, reason
 
 
 def _pieces(text: str) -> set[str]:

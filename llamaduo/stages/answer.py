@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llamaduo.artifact import Json
-from llamaduo.cost import Bill
 from llamaduo.records import Prompt, Response
 from llamaduo.service import Request, Service
 from llamaduo.stage import Stage
@@ -28,7 +27,7 @@ class ServiceAnswers(Answers):
 
 def request_of(prompt: Prompt, *, max_tokens: int) -> Request:
     """The request for a second answer: the prompt as it stands."""
-    return Request(id=prompt.id, messages=prompt.messages, max_tokens=max_tokens)
+    return Request(id=prompt.id, messages=prompt.messages, max_tokens=max_tokens, purpose="answer")
 
 
 def answer(
@@ -44,24 +43,30 @@ def answer(
 
     def run(home: Path) -> ServiceAnswers:
         requests = [request_of(prompt, max_tokens=max_tokens) for prompt in prompts]
-        completions, failures = ask(service, requests, home, what=f"answer {label}")
+        asked = ask(service, requests, home, what=f"answer {label}")
         with (home / "responses.jsonl").open("w", encoding="utf-8") as out:
-            for row in completions:
+            for row in asked.completions:
                 response = Response(
                     prompt_id=row.request_id,
                     k=0,
                     text=row.text,
                     prompt_tokens=row.bill.input_tokens,
                     completion_tokens=row.bill.output_tokens,
+                    finish=row.finish,
                 )
                 out.write(response.model_dump_json(exclude_none=True) + "\n")
-        missing = len(prompts) - len(completions)
+        missing = len(prompts) - len(asked.completions)
         return ServiceAnswers(
             home=home,
             missing=missing,
-            cause=failures[0].cause if failures and missing else None,
-            bill=Bill.total(row.bill for row in completions),
-            metrics={"responses": len(completions), "missing": missing},
+            cause=asked.cause,
+            bill=asked.bill,
+            unfinished=asked.unfinished,
+            metrics={
+                "responses": len(asked.completions),
+                "missing": missing,
+                "cut": sum(row.finish == "length" for row in asked.completions),
+            },
         )
 
     return Stage("answer", ServiceAnswers, identity, run, label)

@@ -17,6 +17,7 @@ from llamaduo.tracking import Run
 
 VERSION = 2
 SPLITS = ("train", "dev", "test")
+REJECTS = "rejects.jsonl"
 LEAST = 2  # prompts in each split: below, no interval can be had
 DATA = Path(__file__).parent.parent / "data"
 
@@ -70,7 +71,7 @@ class Coverage(Artifact):
             pairs = self.split(name)
             rows = [{"prompt": pair.prompt.user, "response": pair.response} for pair in pairs]
             run.dataset(f"{self.card.task}-{name}", rows, name, self.card.source, self.fingerprint)
-        for name in ("card.json", "rejects.jsonl"):
+        for name in ("card.json", REJECTS):
             run.files(self.home / name)
 
 
@@ -116,8 +117,8 @@ def collect(task: TaskConfig, *, near: Dedup, seed: int) -> Stage[Coverage]:
 
     def run(home: Path) -> Coverage:
         pairs, rejects = read_pairs(content, task)
-        write_jsonl(home / "rejects.jsonl", rejects)
-        splits = _split(pairs, rejects, task, seed, home)
+        write_jsonl(home / REJECTS, rejects)
+        splits = split(pairs, rejects, task, seed=seed, kept=home / REJECTS)
         for name, rows in splits.items():
             write_jsonl(home / f"{name}.jsonl", rows)
         note = path.with_name("README.md")
@@ -247,9 +248,20 @@ def _hash(messages: tuple[Message, ...]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _split(
-    pairs: list[Pair], rejects: list[Reject], task: TaskConfig, seed: int, home: Path
+def split(
+    pairs: list[Pair],
+    rejects: list[Reject],
+    task: TaskConfig,
+    *,
+    seed: int,
+    kept: Path | None = None,
 ) -> dict[str, list[Pair]]:
+    """The pairs as train, dev and test, in an order that the seed decides.
+
+    Raises:
+        DataError: too few for each; the message names the file in which the rejects are `kept`.
+    """
+
     # Ordered by a hash of seed and id, so that a few rows more move few of the others.
     def place(pair: Pair) -> str:
         return hashlib.sha256(f"{seed} {pair.id}".encode()).hexdigest()
@@ -258,7 +270,7 @@ def _split(
     dev, test = (round(len(pairs) * share) for share in (task.split.dev, task.split.test))
     sizes = {"dev": dev, "test": test, "train": len(pairs) - dev - test}
     if min(sizes.values()) < LEAST:
-        raise DataError(_too_few(pairs, rejects, sizes, task, home))
+        raise DataError(_too_few(pairs, rejects, sizes, task, kept))
     return {
         "test": shuffled[:test],
         "dev": shuffled[test : test + dev],
@@ -271,7 +283,7 @@ def _too_few(
     rejects: list[Reject],
     sizes: Mapping[str, int],
     task: TaskConfig,
-    home: Path,
+    kept: Path | None,
 ) -> str:
     got = ", ".join(f"{name} {size}" for name, size in sizes.items())
     text = (
@@ -281,9 +293,10 @@ def _too_few(
     if rejects:
         first = rejects[0]
         text += (
-            f" {len(rejects)} rows were rejected, the first on line {first.line} "
-            f"({first.reason}); all are in {home / 'rejects.jsonl'}"
+            f" {len(rejects)} rows were rejected, the first on line {first.line} ({first.reason})"
         )
+    if rejects and kept is not None:
+        text += f"; all are in {kept}"
     return text
 
 

@@ -1,7 +1,10 @@
 """Answers of known order, and the judges that rank them wrongly."""
 
+from decimal import Decimal
+
 import pytest
 
+from llamaduo.cost import Bill
 from llamaduo.errors import JudgeError
 from llamaduo.judge.anchors import AnchorTable, anchors, check
 from llamaduo.records import JudgeFailure, Message, Pair, Prompt, Verdict
@@ -28,15 +31,19 @@ class Scripted:
     def __init__(self, similarity, precision=None, m=1):
         self.similarity, self.precision, self.m = similarity, precision or similarity, m
 
+    @property
+    def repeats(self):
+        return self.m
+
     def assess(self, items):
         for item in reversed(items):
             at = item.response.k
-            for m in range(self.m):
+            for m in item.wanted or range(self.m):
                 yield Verdict(
                     prompt_id=item.prompt.id,
                     k=at,
                     m=m,
-                    similarity=self.similarity[at] + (m - (self.m - 1) / 2),
+                    similarity=self.similarity[at],
                     precision=self.precision[at],
                     reason="so",
                     judge=self.name,
@@ -108,11 +115,6 @@ def test_a_right_judge_passes_with_its_figures():
     assert AnchorTable.model_validate_json(table.model_dump_json()) == table
 
 
-def test_repeats_are_averaged():
-    table = check(Scripted(RIGHT, m=5), [pair()])
-    assert [row.similarity for row in table.rows] == list(RIGHT)
-
-
 @pytest.mark.parametrize("metric", ["similarity", "precision"])
 @pytest.mark.parametrize(
     ("better", "worse"),
@@ -155,8 +157,25 @@ def test_a_failure_on_an_anchor_refuses_the_judge():
                 else:
                     yield row
 
-    with pytest.raises(JudgeError, match="'shuffled' of p0: no JSON"):
+    with pytest.raises(JudgeError, match=r"on 1 of 7 anchors.* 'shuffled' of p0: no JSON"):
         check(Failing(RIGHT), [pair()])
+
+
+def test_an_anchor_in_ten_may_fail_and_is_counted():
+    class Shaky(Scripted):
+        def assess(self, items):
+            for row in super().assess(items):
+                assert row.m == 0, "one verdict on each, whatever M is"
+                if (row.prompt_id, row.k) == ("p0", 3):
+                    yield JudgeFailure(prompt_id="p0", k=3, cause="no JSON", judge="x", version="1")
+                else:
+                    yield row.model_copy(update={"bill": Bill(calls=1, usd=Decimal("0.01"))})
+
+    pairs = [pair(i) for i in range(2)]
+    table = check(Shaky(RIGHT, m=3), pairs)
+    assert [row.similarity for row in table.rows] == list(RIGHT)
+    assert table.failures == 1
+    assert (table.bill.calls, table.bill.usd) == (13, Decimal("0.13"))
 
 
 def test_a_silent_judge_is_refused():
@@ -164,7 +183,7 @@ def test_a_silent_judge_is_refused():
         def assess(self, items):
             return (row for row in super().assess(items) if row.k != 2)
 
-    with pytest.raises(JudgeError, match="silent on the anchor 'truncated'"):
+    with pytest.raises(JudgeError, match="'truncated' of p0: it was silent"):
         check(Silent(RIGHT), [pair()])
 
 

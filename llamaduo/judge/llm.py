@@ -1,0 +1,225 @@
+"""A service LLM as judge: M independent verdicts on each response, the reason before the scores."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+
+from pydantic import Field
+
+from llamaduo.artifact import Json
+from llamaduo.config import LlmJudgeConfig
+from llamaduo.cost import Bill
+from llamaduo.errors import ConfigError
+from llamaduo.judge import Item
+from llamaduo.records import JudgeFailure, Message, Record, Verdict
+from llamaduo.service import Completion, Request, Service
+from llamaduo.service.fence import fenced
+from llamaduo.service.structured import (
+    Parsed,
+    ask_for,
+    form_of,
+    missing,
+    own_objects,
+    score_of,
+)
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+#: Raised whenever the same replies may make other verdicts.
+VERSION = 1
+
+REASON = 2000  # characters of a reason that are kept
+
+
+class Opinion(Record):
+    """What is asked for. The order of the fields is that in which the model writes them."""
+
+    reason: str = Field(description="One or two sentences: the largest difference or error.")
+    similarity: int = Field(description="0 to 100: how much it says the same as the reference.")
+    precision: int = Field(description="0 to 100: how well it does the task.")
+
+
+FORM = form_of(Opinion, "verdict")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a reply was read as: its scores may be fractions."""
+
+    reason: str
+    similarity: float
+    precision: float
+
+
+NOTHING = Said("the answer is empty", 0, 0)
+
+
+@dataclass(frozen=True)
+class JudgePrompt:
+    """A file of `judge/prompts`: its name, the version in its first line, and the text."""
+
+    name: str
+    version: str
+    template: str
+
+    @classmethod
+    def named(cls, name: str) -> "JudgePrompt":
+        """The prompt of a name.
+
+        Raises:
+            ConfigError: there is no such file, or it does not begin with its version.
+        """
+        known = sorted(path.stem for path in PROMPTS.glob("*.md"))
+        if name not in known:
+            raise ConfigError(f"judge.prompt={name}: no such prompt. Use one of {', '.join(known)}")
+        text = (PROMPTS / f"{name}.md").read_text(encoding="utf-8")
+        head = re.match(r"version: (\S+)\n\n", text)
+        if head is None:
+            raise ConfigError(
+                f"judge.prompt={name}: {name}.md does not begin with its version. Begin it with"
+                ' "version: 1" and an empty line'
+            )
+        return cls(name, head[1], text[head.end() :])
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text, so that a change without a new version shows."""
+        return sha256(self.template.encode()).hexdigest()
+
+    def about(self, item: Item) -> str:
+        """The prompt on one item, each of its texts between marks that no text contains."""
+        turns = item.prompt.messages
+        names = ["task"] if len(turns) == 1 else [f"task, {turn.role} message" for turn in turns]
+        mark, blocks = fenced(
+            [
+                *((name, turn.content) for name, turn in zip(names, turns, strict=True)),
+                ("reference answer", item.reference),
+                ("candidate answer", item.response.text),
+            ]
+        )
+        return Template(self.template).substitute(mark=mark, material="\n\n".join(blocks)).strip()
+
+
+class LlmJudge:
+    """Asks a service LLM for each verdict, as a sample of its own.
+
+    A candidate without a word is given 0 and 0 without asking. `version` has the prompt's name,
+    version and hash, and the version of the rules by which replies are read.
+
+    Raises (when made):
+        ConfigError: there is no prompt of that name.
+    """
+
+    def __init__(self, config: LlmJudgeConfig, service: Service) -> None:
+        self.name = config.name
+        self.repeats = config.repeats
+        self._max_tokens = config.max_tokens
+        self._service = service
+        prompt = self._prompt = JudgePrompt.named(config.prompt)
+        self.version = f"{prompt.name} {prompt.version} {prompt.sha256[:8]}/{VERSION}"
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """Kind, version, the service that is asked, the prompt, M and the cap on a verdict."""
+        prompt = self._prompt
+        return {
+            "kind": "llm",
+            "version": VERSION,
+            "service": self._service.identity,
+            "prompt": {"name": prompt.name, "version": prompt.version, "sha256": prompt.sha256},
+            "repeats": self.repeats,
+            "max_tokens": self._max_tokens,
+        }
+
+    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+        """M rows per item, or those wanted, as they come.
+
+        Raises:
+            ServiceError: the service cannot be used, or not within the budget; the rows before it
+                have been yielded.
+        """
+        requests: list[Request] = []
+        asked: dict[str, tuple[Item, int]] = {}
+        for item in items:
+            repeats = range(self.repeats) if item.wanted is None else item.wanted
+            if not item.response.text.strip():
+                yield from (self._verdict(item, m, NOTHING, Bill()) for m in repeats)
+                continue
+            for request, m in zip(self.requests(item, repeats), repeats, strict=True):
+                requests.append(request)
+                asked[request.id] = item, m
+        if not requests:
+            return
+        for outcome in ask_for(self._service, requests, read):
+            if isinstance(outcome, Parsed):
+                item, m = asked[outcome.completion.request_id]
+                yield self._verdict(item, m, outcome.value, outcome.completion.bill)
+            else:
+                item, m = asked[outcome.request_id]
+                yield JudgeFailure(
+                    prompt_id=item.prompt.id,
+                    k=item.response.k,
+                    m=m,
+                    cause=outcome.cause,
+                    judge=self.name,
+                    version=self.version,
+                    final=outcome.final,
+                    bill=outcome.bill,
+                )
+
+    def requests(self, item: Item, repeats: Sequence[int]) -> list[Request]:
+        """The requests for some repeats of the verdict on an item; they differ by sample alone."""
+        messages = (Message(role="user", content=self._prompt.about(item)),)
+        return [
+            Request(
+                id=f"{item.prompt.id}/{item.response.k}/{m}",
+                messages=messages,
+                max_tokens=self._max_tokens,
+                sample=m,
+                form=FORM,
+                purpose="judge",
+            )
+            for m in repeats
+        ]
+
+    def _verdict(self, item: Item, m: int, said: Said, bill: Bill) -> Verdict:
+        return Verdict(
+            prompt_id=item.prompt.id,
+            k=item.response.k,
+            m=m,
+            similarity=said.similarity,
+            precision=said.precision,
+            reason=said.reason,
+            judge=self.name,
+            version=self.version,
+            bill=bill,
+        )
+
+
+def read(request: Request, reply: Completion) -> Said:
+    """The verdict in a reply.
+
+    An object that the request contains, such as one in the candidate, is none; nor is anything in a
+    reply that has a broken object too, since the whole one might be a quotation within it.
+
+    Raises:
+        ValueError: there is no verdict, more than one, or one with something that is no score.
+    """
+    found = own_objects(request, reply)
+    named = [one for one in found.objects if one.keys() & {"similarity", "precision"}]
+    if found.broken or not named:
+        missing(reply, "similarity and precision", found.broken)
+    scores = {(score_of(one, "similarity"), score_of(one, "precision")) for one in named}
+    if len(scores) > 1:
+        raise ValueError(f"{len(scores)} different verdicts in one reply")
+    similarity, precision = scores.pop()
+    return Said(_reason(named[-1].get("reason")), similarity, precision)
+
+
+def _reason(given: object) -> str:
+    text = given.strip() if isinstance(given, str) else ""
+    whole = text.encode("utf-8", "replace").decode()[:REASON]
+    return whole or "no reason given"
