@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from llamaduo.config import Experiment
-from llamaduo.cost import Bill
+from llamaduo.cost import Bill, Price
 from llamaduo.migrate import Migration, Migrator, Read, Round
 from llamaduo.outcome import (
     CostFacts,
@@ -72,7 +72,7 @@ def account(
         run_id=run_id,
         command=redacted(command),
         home=str(exp.tracking.home),
-        config=redacted(exp.model_dump(mode="json")),
+        config=redacted(exp.model_dump(mode="json", exclude={"prices"})),
         identities={
             "service": dict(migrator.service.identity),
             "local": dict(migrator.local.identity(exp.hparams)),
@@ -91,7 +91,7 @@ def result(migration: Migration) -> Result:
 
 def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
     """Every system on test, each with its paired difference to the untuned base."""
-    base = migration.test["base"].judged.rows()
+    base = migration.test["base"].judged.rows() if "base" in migration.test else []
     found = []
     for key, read in migration.test.items():
         role = key if key in ("tuned", "base", "service") else "copy"
@@ -116,30 +116,31 @@ def costs(migrator: Migrator, migration: Migration) -> CostFacts:
     """What the migration took and what a thousand answers take afterwards, at today's prices."""
     exp, visits = migrator.exp, migrator.lab.visits
     bill, seconds = migrator.lab.embodied()
-    latency = migration.test["tuned"].latency
+    price = migrator.service.price
+    latency = migration.test["tuned"].latency if "tuned" in migration.test else None
     hourly = exp.local.usd_per_hour
     local = None
     if latency is not None and hourly is not None:
         local = hourly * Decimal(str(latency)) * 1000 / 3600
     made = [visit for visit in visits if not visit.reused]
     return CostFacts(
-        spent=Bill.total(visit.bill for visit in made),
+        spent=migrator.lab.spent(),
         embodied=bill,
         seconds_spent=sum(visit.seconds for visit in made),
         seconds_embodied=seconds,
-        service_usd_per_1000=_service_price(exp, visits),
-        simulated=exp.service.price.simulated,
+        service_usd_per_1000=_per_thousand(price, visits),
+        simulated=price is not None and price.simulated,
         local_seconds_per_1000=None if latency is None else 1000 * latency,
         local_usd_per_1000=local,
     )
 
 
-def _service_price(exp: Experiment, visits: Sequence[Visit]) -> Decimal | None:
+def _per_thousand(price: Price | None, visits: Sequence[Visit]) -> Decimal | None:
     """Dollars per thousand answers, by the tokens of the service LLM's second answers to test."""
     bill = next((v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill())
-    if not bill.calls:
+    if not bill.calls or price is None:
         return None
-    return exp.service.price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
+    return price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
 
 
 def _prompts(read: Read) -> list[PromptScores]:
@@ -157,7 +158,10 @@ def examples(migration: Migration) -> list[Example]:
     By the similarity of the first answers, which are those shown; a prompt is left out where tuned
     or base has none that was judged.
     """
-    firsts = {name: _firsts(migration.test[name]) for name in ("base", "tuned", "service")}
+    firsts = {
+        name: _firsts(migration.test[name]) if name in migration.test else {}
+        for name in ("base", "tuned", "service")
+    }
     rows = [_example(pair, firsts) for pair in migration.coverage.split("test")]
     ordered = sorted((row for row in rows if row is not None), key=lambda row: -row.gain)
     if len(ordered) <= EXAMPLES:

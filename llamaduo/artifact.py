@@ -63,7 +63,9 @@ class Artifact(BaseModel):
     """Base of what stages return: a frozen summary of the files under `home`.
 
     Paths in an artifact are relative to `home`, so a folder can be moved. `metrics` are logged
-    under the stage's name; `bill` is what the service LLM took to make it.
+    under the stage's name; `bill` is what the service LLM took to make it. `unfinished` counts the
+    rows that failed for a cause that may pass: a later start makes the stage again, from the rows
+    that it has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +73,7 @@ class Artifact(BaseModel):
     home: Path = Field(exclude=True)
     metrics: Mapping[str, float] = Field(default_factory=dict)
     bill: Bill = Bill()
+    unfinished: int = 0
 
     @property
     def fingerprint(self) -> str:

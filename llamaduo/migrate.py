@@ -3,13 +3,14 @@
 finetune → infer → judge → gate, and synthesis between rounds, until dev says stop; then test, once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from llamaduo import judge as judges
 from llamaduo import local as locals_
 from llamaduo import service as services
-from llamaduo.config import Experiment
+from llamaduo.config import Experiment, LlmJudgeConfig
+from llamaduo.errors import BudgetReached
 from llamaduo.gate import Decision, decide
 from llamaduo.judge import Judge
 from llamaduo.local import Local
@@ -55,7 +56,8 @@ class Round:
 class Migration:
     """What the loop leaves: every round, why it stopped, and what test says of the best round.
 
-    `yardstick` is the service LLM's second answers to dev.
+    `yardstick` is the service LLM's second answers to dev. `test` lacks the systems that the budget
+    did not reach to.
     """
 
     coverage: Coverage
@@ -81,34 +83,55 @@ class Migrator:
 
     def __post_init__(self) -> None:
         """Build what the configuration names."""
-        self.service = services.build(self.exp.service)
+        setting = services.setting(self.exp)
+        self.service = services.build(self.exp.service, setting)
         self.local = locals_.build(self.exp.local)
-        self.judge = judges.build(self.exp.judge)
+        self.judge = judges.build(self.exp.judge, setting)
 
     def run(self) -> Migration:
-        """The loop until it stops, then test, then promotion when the gate passed both times."""
+        """The loop until it stops, then test, then promotion when the gate passed both times.
+
+        Raises:
+            BudgetReached: before the first round was judged, so there is nothing to tell of.
+        """
         near = self.exp.synthesis.dedup
         coverage = self.lab.run(collect(self.exp.task, near=near, seed=self.exp.seed))
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
         self.lab.run(anchor(self.judge, train[:ANCHORED]))
         yardstick = self.ask_service(dev, "dev")
-        rounds: list[Round] = []
-        pool = train
-        stopped: tuple[Stop, str] | None = None
-        while stopped is None:
-            rounds.append(self.one_round(len(rounds), pool, dev, yardstick))
-            stopped = self.stop(rounds)
-            if stopped is None:
-                pool, stopped = self.grow(len(rounds), pool, train, [*dev, *test])
-        stop, words = stopped
+        rounds = [self.one_round(0, train, dev, yardstick)]
+        stop, words = self.loop(rounds, train, dev, [*dev, *test], yardstick)
         best = self.best(rounds, stop)
-        reads = self.read_test(best, test)
-        decision = self.gate(reads["tuned"], reads["service"])
+        reads, short = self.read_test(best, test)
+        if short is not None:
+            before = f"met the gate on dev in round {best.number}; " if stop == "qualified" else ""
+            stop, words = "budget", f"{before}{short}"
+        decision = self.gate(reads.get("tuned"), reads.get("service"))
         promoted = stop == "qualified" and decision.passed
         bundle = self.pack(best, coverage) if promoted else None
         return Migration(
             coverage, yardstick, tuple(rounds), stop, words, best, reads, decision, bundle
         )
+
+    def loop(
+        self,
+        rounds: list[Round],
+        train: list[Pair],
+        dev: Sequence[Pair],
+        held_out: Sequence[Pair],
+        yardstick: Read,
+    ) -> tuple[Stop, str]:
+        """Adds rounds until dev, a limit or the service says stop; why it ended."""
+        pool = train
+        try:
+            while (stopped := self.stop(rounds)) is None:
+                pool, stopped = self.grow(len(rounds), pool, train, held_out)
+                if stopped is not None:
+                    break
+                rounds.append(self.one_round(len(rounds), pool, dev, yardstick))
+        except BudgetReached as reached:
+            return "budget", str(reached)
+        return stopped
 
     def one_round(
         self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read
@@ -146,20 +169,17 @@ class Migrator:
     def stop(self, rounds: Sequence[Round]) -> tuple[Stop, str] | None:
         """Why the loop ends after these rounds, in a word and in words; None to go on.
 
-        A budget counts what reused stages took as well, so that the same command ends the same way.
+        `budget.minutes` counts what reused stages took as well, so that the same command ends the
+        same way. `budget.usd` is the services' affair: they make no call beyond it.
         """
         exp, latest = self.exp, rounds[-1]
-        bill, seconds = self.lab.embodied()
-        spent = bill.usd
+        _, seconds = self.lab.embodied()
         if latest.decision.passed and len(rounds) >= exp.min_rounds:
             return "qualified", latest.decision.words
         if len(rounds) >= exp.max_rounds:
             return "max_rounds", f"max_rounds={exp.max_rounds} rounds are done"
         if exp.budget.minutes is not None and seconds >= 60 * exp.budget.minutes:
             return "budget", f"{seconds / 60:.1f} of budget.minutes={exp.budget.minutes:g} are used"
-        if exp.budget.usd is not None and (spent is None or spent >= exp.budget.usd):
-            shown = "an unknown sum" if spent is None else f"${spent}"
-            return "budget", f"{shown} of budget.usd={exp.budget.usd} is spent"
         if self.flat(rounds):
             return "plateau", f"{exp.synthesis.patience} rounds gained less than " + (
                 f"{exp.synthesis.min_gain:g} points of mean similarity on dev"
@@ -178,22 +198,36 @@ class Migrator:
         """The round whose model is read on test: the one that qualified, else dev's best."""
         return rounds[-1] if stop == "qualified" else max(rounds, key=_similarity)
 
-    def gate(self, candidate: Read, service: Read) -> Decision:
-        """What the gate says of a candidate."""
-        rows = candidate.judged.rows(), service.judged.rows()
+    def gate(self, candidate: Read | None, service: Read | None) -> Decision:
+        """What the gate says of a candidate; without one of the two it is not passed."""
+        rows = ([] if read is None else read.judged.rows() for read in (candidate, service))
         return decide(self.exp.gate, *rows, seed=self.exp.seed)
 
-    def read_test(self, best: Round, test: Sequence[Pair]) -> dict[str, Read]:
-        """Test, read once: the candidate, its untuned self, the service LLM and two copies."""
+    def read_test(self, best: Round, test: Sequence[Pair]) -> tuple[dict[str, Read], str | None]:
+        """Test, read once: the candidate, its untuned self, the service LLM and two copies.
+
+        Where the budget does not reach to all of them, those before it, and what it says.
+        """
         first_two = {pair.id: " ".join(sentences(pair.prompt.user)[:2]) for pair in test}
         whole = {pair.id: pair.prompt.user for pair in test}
-        return {
-            "base": self.ask_local("base", None, test, "test"),
-            "tuned": self.ask_local("tuned", best.adapter, test, "test"),
-            "service": self.ask_service(test, "test"),
-            "first two sentences": self.copy("first two sentences", first_two, test),
-            "whole prompt": self.copy("whole prompt", whole, test),
+        read: dict[str, Callable[[], Read]] = {
+            "base": lambda: self.ask_local("base", None, test, "test"),
+            "tuned": lambda: self.ask_local("tuned", best.adapter, test, "test"),
+            "service": lambda: self.ask_service(test, "test"),
+            "first two sentences": lambda: self.copy("first two sentences", first_two, test),
+            "whole prompt": lambda: self.copy("whole prompt", whole, test),
         }
+        # What decides comes first, in case that the budget ends; what is told keeps its order.
+        reads: dict[str, Read] = {}
+        short = None
+        for name in sorted(read, key=lambda name: name == "base"):
+            try:
+                reads[name] = read[name]()
+            except BudgetReached as reached:
+                short = str(reached)
+                if isinstance(self.exp.judge, LlmJudgeConfig):
+                    break  # nothing more can be judged, so nothing more need be generated
+        return {name: reads[name] for name in read if name in reads}, short
 
     def ask_local(
         self,

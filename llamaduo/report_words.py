@@ -47,6 +47,11 @@ def headline(outcome: Outcome) -> str:
             f"Not confirmed: passed on dev (round {number}), not on test; nothing is promoted. "
             f"On test, {_missing(outcome.decision)}."
         )
+    if outcome.stop == "budget" and outcome.system("tuned") is None:
+        dev = f"the gate was not met: {on_dev}" if on_dev else "the gate was met"
+        return (
+            f"Not decided: budget.usd ended before round {number} was read on test. On dev, {dev}."
+        )
     if on_dev:
         return f"Not qualified: gate {gate} was not met. On dev (round {number}), {on_dev}."
     return (
@@ -159,7 +164,10 @@ def following(outcome: Outcome) -> str:
     if outcome.stop == "max_rounds":
         return f"another round: the same command with max_rounds={rounds + 1}"
     if outcome.stop == "budget":
-        return "the same command with more budget.minutes or budget.usd; finished stages are reused"
+        return (
+            "the same command with more budget.minutes or budget.usd (or another budget.purse); "
+            "finished stages are reused and no answer is paid for again"
+        )
     return (
         "more rounds no longer help: a larger local LLM (local=…), other hparams, or more coverage "
         "pairs of your own (task.coverage=<file>)"
@@ -227,7 +235,9 @@ def caveats(outcome: Outcome) -> list[str]:
             found.append(f"{system.name}: missing, as it has no answer that was judged")
         elif system.scores.failures:
             failures = count(system.scores.failures, "judgement")
-            found.append(f"{system.name}: {failures} failed and not counted")
+            lost = system.scores.unjudged
+            whole = f"; {count(lost, 'answer')} got no verdict at all" if lost else ""
+            found.append(f"{system.name}: {failures} failed and not counted{whole}")
         if system.role == "copy" and system.scores and tuned and tuned.scores:
             ours, copied = tuned.scores, system.scores
             if all(copied.of(m).mean.value >= ours.of(m).mean.value for m in METRICS):

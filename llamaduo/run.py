@@ -5,6 +5,7 @@ from collections.abc import Callable
 from llamaduo import progress, report, tracking
 from llamaduo.account import account
 from llamaduo.config import Experiment
+from llamaduo.errors import BudgetReached
 from llamaduo.migrate import Migrator
 from llamaduo.outcome import Outcome
 from llamaduo.redact import redacted
@@ -20,10 +21,15 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
     """
     tracker = tracking.build(exp.tracking)
     with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
-        tracked.params(redacted(exp.model_dump(mode="json")))
+        # The price book is the same for all; what a run paid is among its metrics.
+        tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         lab = Lab(exp.tracking.home, tracked, say)
         migrator = Migrator(exp, lab)
-        migration = migrator.run()
+        try:
+            migration = migrator.run()
+        except BudgetReached:
+            tracked.tags({"llamaduo.stop": "budget"})
+            raise
         promotion = None
         if migration.bundle is not None:
             promotion = tracker.promote(

@@ -5,6 +5,7 @@ place that knows how a result is found again, locked, built, recorded and kept.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -77,8 +78,8 @@ class Lab:
     other_versions: list[str] = field(default_factory=list)
 
     def spent(self) -> Bill:
-        """What the stages that were built, not found, took of the service LLM."""
-        return Bill.total(visit.bill for visit in self.visits if not visit.reused)
+        """What the stages that were built, not found, took of the service LLM, and paid anew."""
+        return Bill.total(visit.bill.paid() for visit in self.visits if not visit.reused)
 
     def embodied(self) -> tuple[Bill, float]:
         """What all stages took when they were made, and the seconds; each counted once."""
@@ -101,8 +102,9 @@ class Lab:
             self.say(f"{_title(stage, round)}  waits for another run that is making it")
             lock.acquire()
         try:
-            reused = home.exists() or self._adopts(stage, home)
-            artifact = _stored(stage, home) if reused else self._build(stage, home, round)
+            stored = self._look_up(stage, home)
+            reused = stored is not None
+            artifact = stored if stored is not None else self._build(stage, home, round)
         finally:
             lock.release()
         record = _record(home)
@@ -123,6 +125,26 @@ class Lab:
         )
         self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
         return artifact
+
+    def _look_up(self, stage: Stage[A], home: Path) -> A | None:
+        """The stored artifact; None where there is none, or one to make again from its rows."""
+        if not home.exists() and not self._adopts(stage, home):
+            return None
+        stored = _stored(stage, home)
+        seen = any(v.fingerprint == stage.fingerprint and v.name == stage.name for v in self.visits)
+        if not stored.unfinished or seen:
+            return stored
+        part = home.with_name(home.name + ".part")
+        if not part.exists():
+            # Copied, not moved: another run may be reading the one that is there.
+            copy = home.with_name(home.name + ".copy")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(home, copy, ignore=shutil.ignore_patterns("record.json"))
+            copy.rename(part)
+        self.say(
+            f"  {stored.unfinished} rows got no answer at an earlier start, and are asked again"
+        )
+        return None
 
     def _adopts(self, stage: Stage[A], home: Path) -> bool:
         """Name what an earlier start made, recorded and logged in whole, and died before naming."""
@@ -165,7 +187,14 @@ class Lab:
                 "versions": versions(),
             }
             write_atomically(part / "record.json", json.dumps(record, indent=1) + "\n")
-        part.rename(home)
+        if home.exists():  # one with unfinished rows
+            old = home.with_name(home.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            home.rename(old)
+            part.rename(home)
+            shutil.rmtree(old)
+        else:
+            part.rename(home)
         return artifact.model_copy(update={"home": home})
 
     def _tell_other_versions(self, made_with: Mapping[str, str]) -> None:
@@ -206,9 +235,10 @@ class _Clock:
 def _finished(stage: Stage[A], part: Path) -> A | None:
     """What an earlier start made in whole, and was stopped from recording."""
     try:
-        return stage.makes.load(part)
+        found = stage.makes.load(part)
     except (OSError, ValueError):
         return None
+    return None if found.unfinished else found
 
 
 def _stored(stage: Stage[A], home: Path) -> A:

@@ -77,13 +77,21 @@ def test_a_plateau_ends_the_loop(migrate):
     assert (outcome.stop, len(outcome.rounds)) == ("plateau", 3)
 
 
-@pytest.mark.parametrize("budget", ["budget.minutes=0.000001", "budget.usd=0"])
-def test_a_budget_ends_the_loop_with_what_there_is(migrate, budget):
+def test_minutes_end_the_loop_with_what_there_is(migrate):
+    budget = "budget.minutes=0.000001"
     outcome = migrate("gate=paper_absolute", "max_rounds=9", budget)
     assert (outcome.stop, len(outcome.rounds)) == ("budget", 1)
     assert outcome.system("tuned").scores is not None
     again = migrate("gate=paper_absolute", "max_rounds=9", budget)
     assert (again.stop, len(again.rounds)) == ("budget", 1)
+
+
+def test_the_shipped_recording_answers_what_the_loop_asks(migrate):
+    outcome = migrate("service=recorded", "gate=paper_absolute", "max_rounds=3")
+    pools = [round.pool for round in outcome.rounds]
+    assert len(pools) == 3
+    assert pools[0] < pools[1] < pools[2]
+    assert outcome.cost.embodied.usd == 0
 
 
 def test_a_users_own_data_meets_a_recording_of_other_data(migrate, tmp_path):
@@ -94,6 +102,23 @@ def test_a_users_own_data_meets_a_recording_of_other_data(migrate, tmp_path):
     assert outcome.system("service").scores is None
     assert outcome.system("tuned").scores is not None
     assert "missing" in outcome.decision.words
+
+
+def test_a_service_llm_can_judge_and_what_that_takes_is_in_the_bill(migrate, tracker):
+    words = ("judge=llm", "service@judge.client=fake", "judge.repeats=2")
+    outcome = migrate(*words)
+    assert outcome.result == "qualified"
+    assert outcome.judge.startswith("llm pair 1 ")
+    judged = [stage for stage in outcome.stages if stage.name == "judge"]
+    tuned = next(s for s in judged if s.label == "tuned · test")
+    assert tuned.bill.calls == 2 * outcome.system("tuned").scores.responses
+    assert next(s for s in outcome.stages if s.name == "anchor").bill.calls > 0
+    assert outcome.cost.embodied.calls == sum(
+        {(s.name, s.fingerprint): s.bill.calls for s in outcome.stages}.values()
+    )
+    again = migrate(*words)
+    assert all(stage.reused for stage in again.stages)
+    assert again.systems == outcome.systems
 
 
 def test_test_is_read_once_and_only_after_the_loop(migrate, tracker):

@@ -62,6 +62,50 @@ def test_a_reused_stage_links_the_run_that_made_it(lab, tracker):
     assert parent.tags[f"llamaduo.reused.{made.home.name}"] == maker
 
 
+def asked(failing: list[int], starts: list[str]) -> Stage[Text]:
+    """A stage with a row more at each start, of which as many fail as `failing` says."""
+
+    def run(home: Path) -> Text:
+        rows = home / "rows"
+        starts.append(rows.read_text() if rows.exists() else "")
+        rows.write_text(starts[-1] + "row ")
+        return Text(home=home, content=rows.read_text(), unfinished=failing.pop(0))
+
+    return Stage("text", Text, {}, run)
+
+
+def test_rows_that_may_yet_succeed_are_asked_again_by_a_later_start_alone(tmp_path, tracker):
+    failing, starts = [2, 1, 0], []
+    for _ in range(4):
+        with tracker.open("e", "run", {}) as run:
+            lab = Lab(tmp_path, run, say=lambda line: None)
+            stage = asked(failing, starts)
+            first = lab.run(stage)
+            assert lab.run(stage) == first, "within a run, what is read twice is the same"
+    assert starts == ["", "row ", "row row "], "each start goes on from the rows of the one before"
+    assert (first.unfinished, first.content) == (0, "row row row ")
+    assert (first.home / "rows").read_text() == first.content
+    assert sorted(path.name for path in first.home.parent.iterdir()) == sorted(
+        [first.home.name, "locks"]
+    )
+
+
+def test_a_stage_with_unfinished_rows_stays_readable_while_it_is_made_again(tmp_path, tracker):
+    with tracker.open("e", "run", {}) as run:
+        kept = Lab(tmp_path, run, say=lambda line: None).run(asked([1], []))
+
+    def fails(home: Path) -> Text:
+        assert (kept.home / "rows").read_text() == "row "
+        raise RuntimeError("the service is down")
+
+    with (
+        pytest.raises(RuntimeError, match="is down"),
+        tracker.open("e", "run", {}) as run,
+    ):
+        Lab(tmp_path, run, say=lambda line: None).run(Stage("text", Text, {}, fails))
+    assert Text.load(kept.home).unfinished == 1
+
+
 def test_the_child_run_has_identity_metrics_and_cost(lab, tracker):
     lab.run(replace(write("abc", []), name="text"), round=2)
     child = next(run for run in tracker.runs.values() if run.parent)
