@@ -1,5 +1,7 @@
 """`python -m llamaduo +experiment=…`: a migration from its configuration to its report."""
 
+import re
+import sys
 from typing import TYPE_CHECKING
 
 from llamaduo import interrupt
@@ -7,9 +9,19 @@ from llamaduo import interrupt
 if TYPE_CHECKING:
     from llamaduo.config import Experiment
 
+DRY = r"\+*dry_run=(true|yes|on|1)"
+
 
 def migrate(exp: "Experiment") -> float | None:
-    """Run one migration and return its objective, which a sweep maximises."""
+    """Run one migration and return its objective, which a sweep maximises.
+
+    A dry run prints the plan and has none.
+    """
+    if exp.dry_run:
+        from llamaduo.plan import show
+
+        show(exp)
+        return None
     # The stages import numpy and more; `--help` should not wait for them.
     from llamaduo.run import run
 
@@ -22,6 +34,8 @@ def main() -> None:
         from llamaduo import cli
         from llamaduo.config import Experiment
 
+        if any(re.fullmatch(DRY, word, re.I) for word in sys.argv[1:]):
+            cli.leave_no_trace()
         cli.launch("config", Experiment, migrate)
 
 

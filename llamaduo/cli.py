@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from llamaduo import interrupt, progress, room
+from llamaduo import interrupt, progress, redact, room
+from llamaduo.artifact import write_atomically
 from llamaduo.errors import ConfigError, LlamaduoError
 
 C = TypeVar("C", bound=BaseModel)
@@ -38,8 +41,10 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     # Without this Hydra prints a trimmed traceback of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     stopped: list[Exception] = []
+    redact.watch()
 
     def job(config: DictConfig) -> object:
+        _redact_saved(config)
         # Kept out of Hydra's hands, which would print it its own way.
         try:
             checked = validated(config, schema)
@@ -53,6 +58,7 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
             return None
 
     try:
+        _refuse_secrets(sys.argv[1:])
         with interrupt.clean():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
         if stopped:
@@ -68,6 +74,12 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
         sys.exit(_complain(what))
 
 
+def leave_no_trace() -> None:
+    """Have Hydra write nothing in the run to come."""
+    silent = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled")
+    sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", *silent]
+
+
 def validated(config: DictConfig, schema: type[C]) -> C:
     """The composed configuration as the frozen model that the code sees."""
     return schema.model_validate(OmegaConf.to_container(config, resolve=True))
@@ -75,8 +87,42 @@ def validated(config: DictConfig, schema: type[C]) -> C:
 
 def _complain(message: str) -> int:
     progress.clear()
-    print(f"llamaduo: {message}", file=sys.stderr)
+    print(f"llamaduo: {redact.redacted(message)}", file=sys.stderr)
     return 2
+
+
+def _refuse_secrets(words: list[str]) -> None:
+    """Stop before Hydra, and the shell's neighbours, keep what nobody should read."""
+    for word in words:
+        name, given, value = word.lstrip("+~").partition("=")
+        clean = redact.redacted(word)
+        if not (given and value and redact.named(name) and "${" not in value) and clean == word:
+            continue
+        raise ConfigError(
+            f"{name if given else clean}: a secret on the command line stays in its history, in "
+            "process lists and in saved configurations. Put it into an environment variable or "
+            ".env: the key of a service is found there by service.key_env, and any other value may "
+            f"name its variable: {name if given else 'key'}='${{oc.env:NAME}}'"
+        )
+
+
+def _redact_saved(config: DictConfig) -> None:
+    """Take secrets out of what Hydra saved, such as those of a configuration file."""
+    found = HydraConfig.get()
+    files: list[Path] = []
+    if found.output_subdir is not None:
+        files += (Path(found.runtime.output_dir) / found.output_subdir).glob("*.yaml")
+    if found.mode is RunMode.MULTIRUN:
+        files += Path(found.sweep.dir).glob("multirun.yaml")
+    facts = OmegaConf.to_container(config)
+    holds = redact.redacted(facts) != facts
+    for path in files:
+        text = clean = path.read_text(encoding="utf-8")
+        if holds:  # reading YAML takes long, and only it tells the name that a value has
+            saved = OmegaConf.to_container(OmegaConf.create(text))
+            clean = OmegaConf.to_yaml(OmegaConf.create(redact.redacted(saved)))
+        if (clean := redact.redacted(clean)) != text:
+            write_atomically(path, clean)
 
 
 def message_of(error: Exception, schema: type[BaseModel]) -> str:
