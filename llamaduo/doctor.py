@@ -1,7 +1,8 @@
 """`python -m llamaduo.doctor +experiment=…`: what this machine has, and what each choice lacks.
 
 It fetches nothing, asks no network and writes nothing. Of a key it says whether the variable is
-set, never its value. The options of service, local and judge are those that lie in `conf/`.
+set, never its value. The options of service, local and judge are those that lie in `conf/`. Only
+`ping=true` makes a call: one of one token to each live service that is chosen.
 """
 
 import os
@@ -17,11 +18,14 @@ from pydantic import BaseModel, ValidationError
 
 from llamaduo import cli, service, weights
 from llamaduo.config import (
+    ApiServiceConfig,
     Config,
     EmbeddingJudgeConfig,
     Experiment,
     HfLocalConfig,
+    LlmJudgeConfig,
     RecordedServiceConfig,
+    ServiceConfig,
 )
 from llamaduo.errors import ConfigError, LlamaduoError
 from llamaduo.machine import (
@@ -36,6 +40,8 @@ from llamaduo.machine import (
     memory,
     place,
 )
+from llamaduo.service import keys, prices
+from llamaduo.service.ping import ping
 from llamaduo.stage import LIBRARIES as NUMERIC
 from llamaduo.stages.collect import source_of
 from llamaduo.weights_here import UNDERSTATED, Model, look_for, parameters
@@ -83,9 +89,10 @@ class Options(Config):
 
 
 class Doctor(Experiment):
-    """The chosen experiment, and the options beside it."""
+    """The chosen experiment, the options beside it, and whether to call its services."""
 
     options: Options
+    ping: bool
 
 
 @dataclass(frozen=True)
@@ -97,26 +104,40 @@ class State:
 
     def __str__(self) -> str:
         """Ready, or the next act."""
-        return f"needs {self.lacks[0]}" if self.lacks else f"ready{self.note and '; '}{self.note}"
+        state = f"needs {self.lacks[0]}" if self.lacks else "ready"
+        return f"{state}{self.note and '; '}{self.note}"
 
 
 def has_key(*names: str) -> bool:
-    """Whether any of the variables is set to something."""
-    return any(os.environ.get(name, "").strip() for name in names)
+    """Whether any of the variables is set to something, in the environment or in `.env`."""
+    return any(keys.found(name) is not None for name in names)
 
 
 # ---------------------------------------------------------------- what the choices need
 
 
 def of_service(exp: Experiment) -> State:
-    """What the service still needs: its keys, or its recording."""
-    lacks = list(_keys_lacking(exp.service))
-    if isinstance(exp.service, RecordedServiceConfig):
+    """What the service still needs: values, its keys, a price, or its recording."""
+    return _state_of_client(exp.service, exp)
+
+
+def _state_of_client(config: ServiceConfig, exp: Experiment) -> State:
+    lacks = list(_keys_lacking(config))
+    note = ""
+    if isinstance(config, RecordedServiceConfig):
         try:
-            service.build(exp.service)
+            service.build(config, service.setting(exp))
         except LlamaduoError as error:
             lacks.append(f"a recording: {error}")
-    return State(tuple(lacks))
+    if isinstance(config, ApiServiceConfig):
+        gap = service.unsaid(config)
+        lacks = [f"you to set {gap}", *lacks] if gap is not None else lacks
+        note = f"retired by its provider: {config.retired}" if config.retired else ""
+        try:
+            prices.price_of(config, exp.prices)
+        except LlamaduoError as error:
+            lacks.append(f"a price: {error}")
+    return State(tuple(lacks), note)
 
 
 def of_local(exp: Experiment, machine: Machine) -> State:
@@ -134,6 +155,8 @@ def of_local(exp: Experiment, machine: Machine) -> State:
 
 def of_judge(exp: Experiment, machine: Machine) -> State:
     """What the judge still needs: keys, torch, weights."""
+    if isinstance(exp.judge, LlmJudgeConfig):
+        return _state_of_client(exp.judge.client, exp)
     lacks = list(_keys_lacking(exp.judge))
     if not isinstance(exp.judge, EmbeddingJudgeConfig):
         return State(tuple(lacks))
@@ -161,8 +184,10 @@ def _keys_lacking(config: BaseModel) -> Iterator[str]:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             yield from _keys_lacking(value)
-        elif name == "key_env" and value and not has_key(value):
-            yield f"its API key: set the environment variable {value}"
+        elif name == "key_env" and value:
+            names = (value,) if isinstance(value, str) else value
+            for lacking in (one for one in names if not has_key(one)):
+                yield f"its API key: set the environment variable {lacking}, or write it into .env"
 
 
 def _torch_lacking(machine: Machine) -> Iterator[str]:
@@ -193,7 +218,7 @@ def state_of(group: str, exp: Experiment, machine: Machine) -> State:
 
 def alternatives(doctor: Doctor) -> Iterator[tuple[str, str, Experiment | str]]:
     """Group, option, and the experiment with that option chosen, or why it is not valid."""
-    chosen = doctor.model_dump(exclude={"options"})
+    chosen = doctor.model_dump(exclude={"options", "ping"})
     for group in GROUPS:
         options: dict[str, dict[str, Any]] = getattr(doctor.options, group)
         for option, facts in sorted(options.items()):
@@ -237,7 +262,8 @@ def examine(doctor: Doctor) -> None:
     """Print the page.
 
     Raises:
-        ConfigError: the chosen experiment cannot run here.
+        ConfigError: the chosen experiment cannot run here, or a service that was called did not
+            answer.
     """
     probe = ask_torch()  # seconds of import, while the rest is looked at
     found = list(alternatives(doctor))
@@ -253,6 +279,11 @@ def examine(doctor: Doctor) -> None:
     }
     print("\n\n".join(_section(title, rows) for title, rows in sections.items()), flush=True)
     missing = first_missing(doctor, machine)
+    if doctor.ping:
+        rows = list(_ping_rows(doctor))
+        print("\n" + _section("Calls", rows), flush=True)
+        silent = (f"{who} did not answer: {said}" for who, said in rows if said.startswith("no: "))
+        missing = missing or next(silent, None)
     if missing is not None:
         raise ConfigError(missing)
     print("\nThe chosen experiment can run on this machine.")
@@ -322,6 +353,18 @@ def _choice_rows(
         mark = " *" if exp is doctor else ""
         state = f"not valid: {exp}" if isinstance(exp, str) else state_of(group, exp, machine)
         yield f"{group}={option}{mark}", str(state)
+
+
+def _ping_rows(exp: Experiment) -> Iterator[Row]:
+    """One row for each service that the chosen experiment asks; the live ones are called."""
+    asked = {"service": exp.service}
+    if isinstance(exp.judge, LlmJudgeConfig):
+        asked["judge.client"] = exp.judge.client
+    for who, config in asked.items():
+        said = "not live, so not called"
+        if isinstance(config, ApiServiceConfig):
+            said = ping(config, service.setting(exp))
+        yield f"{who}={config.name}", said
 
 
 def main() -> None:

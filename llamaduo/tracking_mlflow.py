@@ -44,6 +44,7 @@ from llamaduo.artifact import Json
 from llamaduo.cache import cache_folder
 from llamaduo.errors import LabError, RegistryError
 from llamaduo.owner import Owner
+from llamaduo.redact import redacted
 from llamaduo.tracking import (
     ALIAS,
     Answer,
@@ -97,7 +98,7 @@ class MlflowRun:
 
     def params(self, values: Mapping[str, Json]) -> None:
         """See `Run.params`."""
-        self._params += [Param(key, text) for key, text in flat(values)]
+        self._params += [Param(key, text) for key, text in flat(redacted(values))]
         self._sent()
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
@@ -114,7 +115,7 @@ class MlflowRun:
 
     def tags(self, values: Mapping[str, str]) -> None:
         """See `Run.tags`."""
-        self._tags |= values
+        self._tags |= redacted(values)
         self._sent()
 
     def _sent(self) -> None:
@@ -138,7 +139,7 @@ class MlflowRun:
         whole = self._tables.setdefault(name, [])
         whole.extend(rows)
         held = columns(whole)
-        data = [list(row) for row in zip(*held.values(), strict=True)]
+        data = redacted([list(row) for row in zip(*held.values(), strict=True)])
         text = json.dumps({"columns": list(held), "data": data}, ensure_ascii=False)
         self._client.log_text(self.id, text, name)
         tables = [{"path": path, "type": "table"} for path in self._tables]

@@ -26,6 +26,18 @@ def test_every_option_composes_with_every_experiment(experiment, group, option):
     assert chosen == getattr(composed(f"{group}={option}"), group)
 
 
+@pytest.mark.parametrize("experiment", options("experiment"))
+@pytest.mark.parametrize("client", options("service"))
+def test_the_judge_can_ask_every_service(experiment, client):
+    """Also another one than the migration's own, with values of its own."""
+    words = ("judge=llm", f"service@judge.client={client}", "judge.client.max_tokens=77")
+    exp = composed(f"+experiment={experiment}", "service=fake", *words)
+    assert exp.judge.client.name == client
+    assert exp.judge.client.max_tokens == 77
+    assert exp.service == composed("service=fake").service
+    assert exp.judge.repeats == composed("judge=llm").judge.repeats == 10
+
+
 @pytest.mark.parametrize(
     "name", ["gemma_2b", "gemma_7b", "mistral_7b", "llama3_8b", "llama32_1b", "smollm2_135m"]
 )

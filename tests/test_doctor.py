@@ -12,6 +12,7 @@ import pytest
 from conftest import FAKES, composed
 from huggingface_hub import constants
 from test_weights import CONFIG, MODEL, SMOLLM2, toy_wheel
+from toy_service import reply, serving
 
 from llamaduo import cli, doctor, weights, weights_here
 from llamaduo import machine as machines
@@ -265,6 +266,109 @@ def test_a_key_that_a_choice_names_is_looked_for_also_in_a_client_within(monkeyp
     assert "INNER_KEY" in lack
     monkeypatch.setenv("INNER_KEY", "planted")
     assert str(doctor.of_service(exp)) == "ready"
+
+
+def test_all_of_several_keys_are_needed_and_each_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
+    exp = composed("service=bedrock")
+    first, second = doctor.of_service(exp).lacks
+    assert "AWS_ACCESS_KEY_ID" in first
+    assert "AWS_REGION_NAME" in second
+    (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=planted\nAWS_REGION_NAME=here\n")
+    assert str(doctor.of_service(exp)) == "ready"
+
+
+def test_a_retired_model_says_so_and_may_be_chosen(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "planted")
+    state = doctor.of_service(composed("service=gpt_4o_2024_05"))
+    assert not state.lacks
+    assert str(state) == "ready; retired by its provider: 2026-10-23"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    said = str(doctor.of_service(composed("service=gpt_4o_2024_05")))
+    assert "OPENAI_API_KEY" in said
+    assert said.endswith("retired by its provider: 2026-10-23")
+
+
+def test_a_price_that_nobody_says_is_something_to_be_said(monkeypatch):
+    words = ["service=endpoint", "service.api_base=http://127.0.0.1:1/v1"]
+    (lack,) = doctor.of_service(composed(*words)).lacks
+    assert lack.startswith("a price: service=endpoint: no price is known")
+    own = "service.price={input_usd: 0, output_usd: 0, simulated: false}"
+    assert str(doctor.of_service(composed(*words, own))) == "ready"
+
+
+@pytest.mark.parametrize(
+    ("option", "gap"),
+    [
+        ("endpoint", "service.api_base=…"),
+        ("azure", "service.model=… for azure/<deployment>"),
+        ("openrouter", "service.model=… for openrouter/<maker>/<model>"),
+    ],
+)
+def test_what_an_option_leaves_to_the_user_is_asked_for(option, gap):
+    lacks = doctor.of_service(composed(f"service={option}")).lacks
+    assert lacks[0].startswith(f"you to set {gap}")
+
+
+def test_the_judges_client_is_looked_at_like_a_service(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    exp = composed("judge=llm", "service@judge.client=gpt_4o")
+    assert "OPENAI_API_KEY" in str(doctor.of_judge(exp, machine(GIB)))
+    monkeypatch.setenv("OPENAI_API_KEY", "planted")
+    assert str(doctor.of_judge(exp, machine(GIB))) == "ready"
+
+
+# ---------------------------------------------------------------- calls
+
+
+OWN = "{input_usd: 1, output_usd: 2, simulated: false}"
+
+
+@pytest.fixture
+def server():
+    with serving() as toy:
+        toy.answer = lambda asked: reply("Yes", read=9, written=1)
+        yield toy
+
+
+def at(server) -> list[str]:
+    return ["+experiment=summarize", "local=fake", "judge=fake", *server.words(OWN)]
+
+
+def test_without_being_asked_to_it_calls_nobody(tmp_path, server):
+    done = call(tmp_path, *at(server))
+    assert done.returncode == 0, done.stderr
+    assert not server.asked
+    assert "Calls" not in done.stdout
+
+
+def test_a_ping_is_one_call_of_one_token_and_leaves_nothing(tmp_path, server):
+    for _ in range(2):
+        done = call(tmp_path, *at(server), "ping=true")
+        assert done.returncode == 0, done.stderr
+        said = row(done.stdout, "service=endpoint  ok: toy-1 in")
+        assert said.endswith("9 + 1 tokens, $0.000011")
+    assert [asked["max_tokens"] for asked in server.asked] == [1, 1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ping_that_fails_says_why_and_the_experiment_cannot_run(tmp_path, server):
+    said = {"error": {"message": "Incorrect API key provided: sk-planted-00012345"}}
+    server.answer = lambda asked: (401, said)
+    done = call(tmp_path, *at(server), "ping=true")
+    assert "service=endpoint did not answer: no:" in lacking(done)
+    assert "Incorrect API key" in done.stdout
+    assert "planted" not in done.stdout + done.stderr
+    assert len(server.asked) == 1
+
+
+def test_what_is_not_live_is_not_called(tmp_path):
+    done = call(tmp_path, *FAKE, "ping=true")
+    assert done.returncode == 0, done.stderr
+    assert "service=fake  not live, so not called" in done.stdout
 
 
 # ---------------------------------------------------------------- weights

@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import FAKES
+from toy_service import Reply, pairs, serving
 
-from llamaduo import weights
+from llamaduo import cli, weights
 from llamaduo.stages.collect import DATA
 
 # Python runs this at its start, in children too. An audit hook sees every address that Python code
@@ -196,6 +199,95 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_output(on_fakes):
 def test_on_fakes_no_other_program_is_started(on_fakes):
     # `uname -p` is how Python's own `platform` finds a processor's name.
     assert set(on_fakes.saw("child")) <= {"uname"}
+
+
+PLANTED = "planted4f1c9a77"
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        (f"+service.api_key={PLANTED}", "service.api_key"),
+        (f"++service.extra.headers.Authorization={PLANTED}", "service.extra.headers.Authorization"),
+        (f"service.api_base=https://me:{PLANTED}@host.invalid/v1", "service.api_base"),
+        (f"tracking.uri=postgresql://me:{PLANTED}@db.invalid/x", "tracking.uri"),
+        (f"service.model=sk-{PLANTED}-0001", "service.model"),
+        (f"+note='Bearer {PLANTED}'", "note"),
+        (f"+note={SECRETS['HF_TOKEN']}", "note"),
+        (f"sk-{PLANTED}-0001", "sk-***"),
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(tmp_path, word, named):
+    seen = watched(tmp_path, "-m", "llamaduo", "+experiment=summarize", *FAKES, word)
+    assert seen.code == 2, seen.said
+    assert f"llamaduo: {named}: a secret on the command line" in seen.said
+    assert PLANTED not in seen.said
+    assert SECRETS["HF_TOKEN"] not in seen.said
+    assert not [path for path in seen.files() if path.parts[0] in ("at", "cache")]
+
+
+def test_a_secret_in_a_configuration_file_is_nowhere_else(tmp_path):
+    shutil.copytree(cli.CONF, tmp_path / "conf")
+    own = tmp_path / "conf" / "service" / "own.yaml"
+    text = (cli.CONF / "service" / "endpoint.yaml").read_text(encoding="utf-8")
+    text = text.replace("api_base: ???", f"api_base: https://me:{PLANTED}@host.invalid/v1")
+    own.write_text(text.replace("extra: {}", f"extra: {{token: {PLANTED}}}"), encoding="utf-8")
+    script = (
+        "import sys, pathlib\nfrom llamaduo import cli\ncli.CONF = pathlib.Path(sys.argv.pop(1))\n"
+        "from llamaduo.__main__ import main\nmain()"
+    )
+    words = ["+experiment=summarize", *FAKES, "service=own"]
+    seen = watched(tmp_path, "-c", script, str(tmp_path / "conf"), *words)
+    assert seen.code == 2, seen.said
+    assert "a secret in api_base: https://me:***@host.invalid/v1" in seen.said
+    saved = [path for path in seen.files() if path.parts[:3] == ("at", "mlruns", "hydra")]
+    assert [path for path in saved if path.name == "config.yaml"]
+    for path in saved:
+        if (seen.root / path).is_file():
+            assert PLANTED.encode() not in (seen.root / path).read_bytes(), path
+
+
+def test_a_value_may_name_the_variable_that_holds_it(tmp_path):
+    """The way out that the refusal shows: the variable's name is kept, and not what it holds."""
+    seen = watched(
+        tmp_path,
+        *("-m", "llamaduo", "+experiment=summarize", *FAKES),
+        *("tracking=memory", "task.topic=${oc.env:OPENAI_API_KEY}"),
+    )
+    assert seen.code == 0, seen.said
+    files = [path for path in (tmp_path / "at").rglob("*") if path.is_file()]
+    kept = [path for path in files if b"oc.env:OPENAI_API_KEY" in path.read_bytes()]
+    assert {path.name for path in kept} >= {"config.yaml", "overrides.yaml"}
+    hydra = [path for path in files if "hydra" in path.parts]
+    secret = SECRETS["OPENAI_API_KEY"].encode()
+    assert not [path for path in hydra if secret in path.read_bytes()]
+
+
+def test_the_key_of_a_service_reaches_the_service_and_no_file(tmp_path):
+    """Also where the service repeats it in what it says, which goes into files and reports."""
+    key = f"{PLANTED}-of-no-known-shape"
+    (tmp_path / "at").mkdir()
+    (tmp_path / "at" / ".env").write_text(f"TOY_SERVICE=x\nTOY_ACCESS={key}\n")
+
+    def answer(asked: dict[str, Any]) -> Reply:
+        if len(asked["messages"][-1]["content"]) % 3 == 0:
+            said = f"{key} may not ask this; sk-{PLANTED}-0002 might"
+            return 400, {"error": {"message": said}, "headers": {"Authorization": f"Bearer {key}"}}
+        return pairs(asked)
+
+    with serving() as toy:
+        toy.answer = answer
+        words = ["-m", "llamaduo", "+experiment=summarize", *FAKES[1:], *toy.words()]
+        seen = watched(tmp_path, *words, "service.key_env=TOY_ACCESS", "gate=paper_absolute")
+        assert set(toy.shown) == {f"Bearer {key}"}
+    assert seen.code == 0, seen.said
+    assert seen.saw("network") == []
+    assert PLANTED not in seen.said
+    home = tmp_path / "at" / "mlruns"
+    assert {path.name for path in home.iterdir()} >= {"ledger.db", "mlflow.db", "stages", "reports"}
+    found = [path for path in home.rglob("*") if path.is_file()]
+    assert b"$TOY_ACCESS may not ask this; sk-*** might" in b"".join(p.read_bytes() for p in found)
+    assert not [path for path in found if PLANTED.encode() in path.read_bytes()]
 
 
 @pytest.mark.slow
