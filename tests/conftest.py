@@ -1,6 +1,7 @@
 """What every test may use: an experiment composed as the command line would, and small data."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from hydra import compose, initialize_config_dir
 from llamaduo import cli
 from llamaduo.config import Experiment
 from llamaduo.records import Message, Pair, Prompt
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers that each take all cores for torch wait for one another more than they work.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FAKES = ("service=fake", "local=fake", "judge=fake")
 
