@@ -108,6 +108,8 @@ def watched(root: Path, *command: str, stdin: str = "") -> Watched:
         "XDG_DATA_HOME": places["data"],
         "XDG_STATE_HOME": places["state"],
         "XDG_RUNTIME_DIR": places["runtime"],
+        # Tests that run side by side get one core each.
+        **{k: v for k, v in os.environ.items() if k == "OMP_NUM_THREADS"},
         **SECRETS,
     }
     done = subprocess.run(
@@ -306,7 +308,7 @@ def test_with_the_real_small_models_it_is_as_silent_once_the_weights_are_there(t
     few.parent.mkdir()
     few.write_text("".join(shipped.splitlines(keepends=True)[:16]), encoding="utf-8")
     tiny = [f"task.coverage={few}", "task.max_new_tokens=12", "local.sampling.k=1"]
-    tiny += ["hparams.epochs=0.5", "gate.ratio=0.01"]
+    tiny += ["hparams.epochs=2", "gate.ratio=0.01", "min_rounds=1", "max_rounds=1"]
     seen = watched(tmp_path, "-m", "llamaduo", "+experiment=summarize", *tiny)
     check_silence(seen, "torch", *models)
     check_secrets(seen)

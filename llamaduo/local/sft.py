@@ -37,14 +37,10 @@ class LabelledTrainer(SFTTrainer):
     """TRL's trainer, but the head runs on the positions that carry a label and on no others.
 
     Off the GPU, TRL runs the whole vocabulary on every position; prompts are most of them. The loss
-    is the same, at about twice the speed and two thirds of the memory on a CPU. Short rows get
-    `PLAIN_ATTENTION` there.
+    is the same, at about twice the speed and two thirds of the memory on a CPU.
     """
 
     def __init__(self, **parts: Any) -> None:
-        longest = max(len(tokens) for tokens in parts["train_dataset"]["input_ids"])
-        if parts["args"].use_cpu and longest <= PLAIN_ATTENTION:
-            parts["model"].set_attn_implementation("eager")
         super().__init__(**parts)
         self._seen = {"tokens": 0, "completion_tokens": 0}
         self._clock = time.perf_counter()
@@ -241,6 +237,8 @@ def trainer_of(
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
+    if cpu and max(len(row.tokens) for row in rows) <= PLAIN_ATTENTION:
+        model.set_attn_implementation("eager")
     data = Dataset.from_list([{"input_ids": row.tokens, "labels": row.labels} for row in rows])
     trainer: Any
     with settled_libraries():

@@ -1,7 +1,9 @@
 """A folder in which llamaduo was started, and what can be seen in it afterwards."""
 
 import json
+import math
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +72,11 @@ class Folder:
         )
         return dict(rows)
 
-    def outcome(self) -> Any:
-        """The last outcome, but for what is of one start and one clock."""
+    def outcome(self) -> dict[str, Any]:
+        """The leaves of the last outcome by their paths, but for what is of one start and clock."""
         found = (self.home / "reports").glob("*/outcome.json")
         last = max(found, key=lambda path: path.stat().st_mtime_ns)
-        return _timeless(json.loads(last.read_text()))
+        return dict(_leaves(json.loads(last.read_text()), ""))
 
     def versions(self) -> list[tuple[str, str]]:
         """Registered versions, and the one that the alias names."""
@@ -84,8 +86,33 @@ class Folder:
         )
 
 
-def _timeless(value: Any) -> Any:
+@dataclass(frozen=True)
+class Near:
+    """Equals a mapping of the same keys whose figures differ by `rel` of their size at most."""
+
+    values: dict[str, Any]
+    rel: float
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, dict)
+            and other.keys() == self.values.keys()
+            and all(self._near(other[key], value) for key, value in self.values.items())
+        )
+
+    def _near(self, a: Any, b: Any) -> bool:
+        if isinstance(a, float) and isinstance(b, float):
+            return math.isclose(a, b, rel_tol=self.rel)
+        return bool(a == b)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        left = value.items()
-        return {k: _timeless(v) for k, v in left if k not in TIMES | OF_THIS_START}
-    return [_timeless(each) for each in value] if isinstance(value, list) else value
+        for key, each in value.items():
+            if key not in TIMES | OF_THIS_START:
+                yield from _leaves(each, f"{path}/{key}")
+    elif isinstance(value, list):
+        for i, each in enumerate(value):
+            yield from _leaves(each, f"{path}/{i}")
+    else:
+        yield path, value

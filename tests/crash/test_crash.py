@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import coverage_file
-from folders import Folder
+from folders import Folder, Near
 from starts import FAKE, At, Start, forks
 
 from llamaduo.stages.collect import DATA
@@ -44,11 +44,14 @@ def folder(tmp_path, args) -> Folder:
     return Folder(tmp_path / "lab", args)
 
 
-def same_end(folder: Folder, undisturbed: Folder, *parents: str) -> None:
-    """Everything is as if nothing had happened but for runs that say what did."""
-    assert folder.outcome() == undisturbed.outcome()
+def same_end(folder: Folder, undisturbed: Folder, *parents: str, rel: float = 0.0) -> None:
+    """Everything is as if nothing had happened but for runs that say what did.
+
+    Figures may differ by `rel` of their size: torch's float32 sums vary with where memory lies.
+    """
+    assert folder.outcome() == Near(undisturbed.outcome(), rel)
     assert folder.stages() == undisturbed.stages()
-    assert folder.metrics() == undisturbed.metrics()
+    assert folder.metrics() == Near(undisturbed.metrics(), rel)
     assert folder.versions() == [(1, "champion")]
     assert folder.parents() == list(parents)
     finished = sorted(name for name, status in folder.children() if status == "FINISHED")
@@ -297,4 +300,4 @@ def test_kills_in_training_and_generation_with_real_weights(tmp_path, args):
                 assert list(folder.part("finetune").glob("checkpoints/*/trainer_state.json"))
         (ended,) = forked(folder.start("again"))
         assert ended.code == 0, ended.said
-    same_end(folder, undisturbed, *["KILLED"] * len(kills), "FINISHED")
+    same_end(folder, undisturbed, *["KILLED"] * len(kills), "FINISHED", rel=1e-5)

@@ -69,7 +69,7 @@ def _mends(call):
 
 
 class Shaky(Standin):
-    """Gives no numbers on one of two repeats of a verdict, nor when it is asked to mend that."""
+    """Gives no numbers on the second repeat of a verdict, nor when it is asked to mend that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class Shaky(Standin):
     def says(self, body):
         text, finish = super().says(body)
         asked = body["messages"][0]["content"]
-        odd = asked not in self.seen or len(body["messages"]) > 1
+        odd = asked in self.seen or len(body["messages"]) > 1
         self.seen.add(asked)
         return ("no numbers today" if odd and '"similarity"' in text else text), finish
 
