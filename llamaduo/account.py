@@ -6,16 +6,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from llamaduo.config import Experiment
 from llamaduo.cost import Bill, Price
+from llamaduo.evaluation import evaluate, is_llm
 from llamaduo.migrate import Migration, Migrator, Read, Round
 from llamaduo.outcome import (
     CostFacts,
     Example,
     Outcome,
     PromptScores,
+    Reading,
     Result,
     RoundFacts,
     Said,
@@ -24,11 +26,17 @@ from llamaduo.outcome import (
 )
 from llamaduo.records import JudgeFailure, Pair, Verdict
 from llamaduo.redact import redacted
-from llamaduo.scores import METRICS, by_prompt, difference
+from llamaduo.scores import METRICS, by_prompt, compare, summarise
 from llamaduo.stage import Lab, Visit, versions
+from llamaduo.stages import digest
+from llamaduo.table import VerdictTable
 from llamaduo.tracking import Promotion
 
 EXAMPLES = 10
+ROLES = ("base", "few_shot", "tuned", "service")
+YARDSTICKS = (*ROLES, "first two sentences", "whole prompt")  # in the order of telling
+NAMES = {"few_shot": "few-shot base"}
+ANCHOR = "anchor"
 UNSAID = Said(text=None, scores=None, reason="no answer")
 # What stages call the tokens that they count, and what became of them.
 TOKENS = {"tokens": "trained on", "completion_tokens": "written"}
@@ -46,6 +54,7 @@ def account(
     exp, visits = migrator.exp, migrator.lab.visits
     cost = costs(migrator, migration)
     objective = _objective(exp, migration.best)
+    anchors = [_kept(migrator.lab, v, "artifact.json")["table"] for v in visits if v.name == ANCHOR]
     return Outcome(
         name=exp.name,
         task=exp.task.name,
@@ -53,14 +62,14 @@ def account(
         service=migrator.service.name,
         local=migrator.local.name,
         judge=f"{migrator.judge.name} {migrator.judge.version}",
-        judge_is_llm=exp.judge.kind not in ("embedding", "fake"),
+        judge_is_llm=is_llm(exp.judge),
         gate=exp.gate.name,
         stop=migration.stop,
         stop_words=redacted(migration.stop_words),
         result=result(migration),
         best=migration.best.number,
         rounds=tuple(_round(round, visits) for round in migration.rounds),
-        yardstick=migration.yardstick.judged.scores,
+        yardstick=own.judged.scores if (own := migration.yardstick) is not None else None,
         systems=tuple(systems(exp, migration)),
         decision=migration.decision,
         champion=promotion,
@@ -79,6 +88,9 @@ def account(
             "judge": dict(migrator.judge.identity),
         },
         versions={"python": platform.python_version(), **versions()},
+        readings=tuple(readings(exp, migration)),
+        test_set=digest(migration.coverage.split("test")),
+        evaluation=evaluate(exp, migration, anchors),
     )
 
 
@@ -90,26 +102,42 @@ def result(migration: Migration) -> Result:
 
 
 def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
-    """Every system on test, each with its paired difference to the untuned base."""
-    base = migration.test["base"].judged.rows() if "base" in migration.test else []
+    """Every system on test, each with its paired difference to the untuned base.
+
+    A yardstick that was not asked is there without scores, a candidate that was not is left out.
+    """
+    base = VerdictTable.of([])
+    if "base" in migration.test:
+        base = migration.test["base"].judged.table()
     found = []
-    for key, read in migration.test.items():
-        role = key if key in ("tuned", "base", "service") else "copy"
-        over = {
-            metric: difference(
-                read.judged.rows(), base, metric, confidence=exp.gate.confidence, seed=exp.seed
+    for key in YARDSTICKS:
+        facts: dict[str, Any] = {"role": key if key in ROLES else "copy"}
+        if key in migration.test:
+            facts |= _system(
+                exp, migration.test[key], VerdictTable.of([]) if key == "base" else base
             )
-            for metric in METRICS
-        }
-        facts = {
-            "role": role,
-            "name": read.name,
-            "scores": read.judged.scores,
-            "over_base": {k: v for k, v in over.items() if v is not None and key != "base"},
-            "prompts": _prompts(read),
-        }
+        elif key == "tuned":
+            continue
+        else:
+            facts |= {"name": NAMES.get(key, key), "scores": None, "over_base": {}, "prompts": ()}
+            facts["absent"] = migration.absent.get(key)
         found.append(SystemFacts.model_validate(facts))
     return found
+
+
+def _system(exp: Experiment, read: Read, base: VerdictTable) -> dict[str, Any]:
+    table = read.judged.table()
+    compared = {
+        metric: compare(table, base, metric, confidence=exp.gate.confidence, seed=exp.seed)
+        for metric in METRICS
+    }
+    return {
+        "name": read.name,
+        "scores": read.judged.scores,
+        "over_base": {name: one.difference for name, one in compared.items() if one is not None},
+        "over_base_p": {name: one.p for name, one in compared.items() if one is not None},
+        "prompts": _prompts(read.judged.rows()),
+    }
 
 
 def costs(migrator: Migrator, migration: Migration) -> CostFacts:
@@ -143,8 +171,40 @@ def _per_thousand(price: Price | None, visits: Sequence[Visit]) -> Decimal | Non
     return price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
 
 
-def _prompts(read: Read) -> list[PromptScores]:
-    rows = read.judged.rows()
+def readings(exp: Experiment, migration: Migration) -> list[Reading]:
+    """What each judge makes of each system: the rounds on dev, the service there, all on test."""
+    best = migration.best
+    reads: list[tuple[Read, Literal["dev", "test"], int | None, int]] = [
+        *((one.read, "dev", one.number, one.pool) for one in migration.rounds),
+        *((read, "dev", None, 0) for read in [migration.yardstick] if read is not None),
+        *(
+            (read, "test", None, best.pool if key == "tuned" else 0)
+            for key, read in migration.test.items()
+        ),
+    ]
+    found = []
+    for read, split, number, pool in reads:
+        by_judge: dict[str, list[Verdict | JudgeFailure]] = defaultdict(list)
+        for row in read.judged.rows():
+            by_judge[row.judge].append(row)
+        found += [
+            Reading(
+                judge=judge,
+                system=read.name,
+                split=split,
+                round=number,
+                pool=pool,
+                scores=summarise(rows, confidence=exp.gate.confidence, seed=exp.seed)
+                if len(by_judge) > 1
+                else read.judged.scores,
+                prompts=tuple(_prompts(rows)),
+            )
+            for judge, rows in by_judge.items()
+        ]
+    return found
+
+
+def _prompts(rows: Sequence[Verdict | JudgeFailure]) -> list[PromptScores]:
     similarity, precision = (by_prompt(rows, metric) for metric in METRICS)
     return [
         PromptScores(prompt_id=key, similarity=found, precision=precision[key])

@@ -253,17 +253,28 @@ class EmbeddingJudgeConfig(Config):
     weights: str
 
 
+class OverlapJudgeConfig(Config):
+    """`judge=overlap`: shared words and letters, checked by rules; no model at all."""
+
+    kind: Literal["overlap"]
+    name: str
+
+
 class LlmJudgeConfig(Config):
     """`judge=llm`: a service LLM says how similar and how precise a response is.
 
     `client` is the service that judges, `repeats` the verdicts on each response (M), `max_tokens`
-    the cap on one verdict, `prompt` the file of `llamaduo/judge/prompts` that asks for it.
+    the cap on one verdict, `prompt` the file of `llamaduo/judge/prompts` that asks for it. With
+    `sequential` a candidate's repeats end once the gate's decision is settled: the chance that
+    those left out would have turned it is `error`, for each decision, or less.
     """
 
     kind: Literal["llm"]
     name: str
     client: ServiceConfig
     repeats: Count
+    sequential: bool
+    error: Share
     max_tokens: Count
     prompt: str
 
@@ -275,8 +286,50 @@ class FakeJudgeConfig(Config):
     name: str
 
 
+MemberConfig: TypeAlias = Annotated[
+    EmbeddingJudgeConfig | OverlapJudgeConfig | LlmJudgeConfig | FakeJudgeConfig,
+    Field(discriminator="kind"),
+]
+
+
+class PanelJudgeConfig(Config):
+    """`judge=panel`: several judges at once, each under a name of its own in `members`."""
+
+    kind: Literal["panel"]
+    name: str
+    members: Annotated[dict[str, MemberConfig], Field(min_length=2)]
+
+
+ScoringConfig: TypeAlias = Annotated[
+    EmbeddingJudgeConfig | OverlapJudgeConfig | LlmJudgeConfig | FakeJudgeConfig | PanelJudgeConfig,
+    Field(discriminator="kind"),
+]
+
+
+class PairwiseJudgeConfig(Config):
+    """`judge=pairwise`: beside what another judge scores, which of two answers an LLM prefers.
+
+    `scores` is the judge that the gate goes by. On test, `client` is shown each of the tuned
+    model's answers with the service's own, in both orders, by the file `prompt` of
+    `llamaduo/judge/prompts/pairwise`.
+    """
+
+    kind: Literal["pairwise"]
+    name: str
+    scores: ScoringConfig
+    client: ServiceConfig
+    max_tokens: Count
+    prompt: str
+
+
 JudgeConfig: TypeAlias = Annotated[
-    EmbeddingJudgeConfig | LlmJudgeConfig | FakeJudgeConfig, Field(discriminator="kind")
+    EmbeddingJudgeConfig
+    | OverlapJudgeConfig
+    | LlmJudgeConfig
+    | FakeJudgeConfig
+    | PanelJudgeConfig
+    | PairwiseJudgeConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -309,11 +362,16 @@ class SynthesisConfig(Config):
 
 
 class RelativeGateConfig(Config):
-    """`gate=relative`: a share of the service LLM's own score, on the lower interval bound."""
+    """`gate=relative`: a share of the service LLM's own score, on the lower interval bound.
+
+    The share of responses that reach `coverage_at` must be `coverage_share` of the service's, too.
+    """
 
     kind: Literal["relative"]
     name: str
     ratio: Annotated[float, Field(gt=0)]
+    coverage_at: Score
+    coverage_share: Annotated[float, Field(ge=0)]
     confidence: Share
 
 
@@ -326,9 +384,30 @@ class AbsoluteGateConfig(Config):
     confidence: Share
 
 
+class NonInferiorGateConfig(Config):
+    """`gate=non_inferior`: at most `margin` points below the service, on the lower bound."""
+
+    kind: Literal["non_inferior"]
+    name: str
+    margin: Score
+    confidence: Share
+
+
 GateConfig: TypeAlias = Annotated[
-    RelativeGateConfig | AbsoluteGateConfig, Field(discriminator="kind")
+    RelativeGateConfig | AbsoluteGateConfig | NonInferiorGateConfig, Field(discriminator="kind")
 ]
+
+
+class YardsticksConfig(Config):
+    """`yardsticks`: what test is read for beside the tuned model; false or null: not at all.
+
+    `few_shot` is the number of training pairs that the untuned model is shown in its prompt.
+    """
+
+    base: bool
+    few_shot: Count | None
+    service: bool
+    copies: bool
 
 
 class MlflowTrackingConfig(Config):
@@ -383,10 +462,20 @@ class Experiment(Config):
     hparams: HparamsConfig
     synthesis: SynthesisConfig
     gate: GateConfig
+    yardsticks: YardsticksConfig
     tracking: TrackingConfig
 
     @model_validator(mode="after")
     def _rounds_in_order(self) -> "Experiment":
         if self.min_rounds > self.max_rounds:
             raise ValueError(f"min_rounds {self.min_rounds} exceeds max_rounds {self.max_rounds}")
+        return self
+
+    @model_validator(mode="after")
+    def _gate_has_its_yardstick(self) -> "Experiment":
+        if not self.yardsticks.service and not isinstance(self.gate, AbsoluteGateConfig):
+            raise ValueError(
+                f"yardsticks.service is false, and gate={self.gate.name} compares with the "
+                "service's own answers; leave it true, or use gate=paper_absolute"
+            )
         return self

@@ -17,13 +17,13 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from llamaduo import cli, service, weights
+from llamaduo import judge as judges
 from llamaduo.config import (
     ApiServiceConfig,
     Config,
     EmbeddingJudgeConfig,
     Experiment,
     HfLocalConfig,
-    LlmJudgeConfig,
     RecordedServiceConfig,
     ServiceConfig,
 )
@@ -155,13 +155,14 @@ def of_local(exp: Experiment, machine: Machine) -> State:
 
 def of_judge(exp: Experiment, machine: Machine) -> State:
     """What the judge still needs: keys, torch, weights."""
-    if isinstance(exp.judge, LlmJudgeConfig):
-        return _state_of_client(exp.judge.client, exp)
-    lacks = list(_keys_lacking(exp.judge))
-    if not isinstance(exp.judge, EmbeddingJudgeConfig):
-        return State(tuple(lacks))
-    lacks += _torch_lacking(machine)
-    return _with_weights(lacks, "", model_of(exp.judge))
+    found = [_state_of_client(client, exp) for client in judges.clients(exp.judge).values()]
+    for one in judges.scoring(exp.judge).values():
+        if isinstance(one, EmbeddingJudgeConfig):
+            found.append(_with_weights([*_torch_lacking(machine)], "", model_of(one)))
+    return State(
+        tuple(dict.fromkeys(lack for state in found for lack in state.lacks)),
+        "; ".join(dict.fromkeys(state.note for state in found if state.note)),
+    )
 
 
 def _with_weights(lacks: Sequence[str], note: str, model: Model) -> State:
@@ -358,8 +359,7 @@ def _choice_rows(
 def _ping_rows(exp: Experiment) -> Iterator[Row]:
     """One row for each service that the chosen experiment asks; the live ones are called."""
     asked = {"service": exp.service}
-    if isinstance(exp.judge, LlmJudgeConfig):
-        asked["judge.client"] = exp.judge.client
+    asked |= judges.clients(exp.judge)
     for who, config in asked.items():
         said = "not live, so not called"
         if isinstance(config, ApiServiceConfig):

@@ -1,16 +1,38 @@
 """The gate: the rule that says a local LLM is good enough, and says in words why or why not."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 
-from llamaduo.config import AbsoluteGateConfig, GateConfig, RelativeGateConfig
-from llamaduo.records import JudgeFailure, Record, Verdict
-from llamaduo.scores import METRICS, Estimate, Metric, by_prompt, ratio, summarise
+from llamaduo.config import (
+    AbsoluteGateConfig,
+    GateConfig,
+    NonInferiorGateConfig,
+    RelativeGateConfig,
+)
+from llamaduo.records import Record
+from llamaduo.scores import (
+    METRICS,
+    Estimate,
+    Metric,
+    Verdicts,
+    coverage_ratio,
+    difference,
+    paired,
+    prompt_means,
+    ratio,
+    summarise,
+)
+from llamaduo.table import VerdictTable
+
+MOST = 1_000_000  # prompts beyond which their number says nothing
 
 
 class Check(Record):
     """One condition of a gate: what was seen, what was asked for, and the sentence that says so.
 
-    `seen` is None where there was nothing to hold against the condition.
+    `seen` is None where there was nothing to hold against the condition. `more` is about how many
+    prompts beyond those of this set would settle it: 0 where it is settled, None where no number of
+    them would, or where nothing can be said.
     """
 
     metric: Metric
@@ -18,6 +40,7 @@ class Check(Record):
     needed: float
     passed: bool
     words: str
+    more: int | None = None
 
 
 class Decision(Record):
@@ -38,50 +61,173 @@ class Decision(Record):
         return "; ".join(check.words for check in ordered)
 
 
-Verdicts = Sequence[Verdict | JudgeFailure]
-
-
 def decide(config: GateConfig, candidate: Verdicts, service: Verdicts, *, seed: int) -> Decision:
     """Hold a candidate's verdicts against the gate; one judge, the same prompts.
 
-    A relative gate without the service LLM's own scores is not passed: unknown is not good enough.
+    A gate that compares is not passed without the service LLM's own scores: unknown is not good
+    enough.
+
+    Raises:
+        DataError: the verdicts are on two test sets.
     """
+    table, own = VerdictTable.of(candidate), VerdictTable.of(service)
+    return Decision(gate=config.name, checks=tuple(_checks(config, table, own, seed)))
+
+
+def _checks(
+    config: GateConfig, candidate: VerdictTable, service: VerdictTable, seed: int
+) -> Iterator[Check]:
+    for metric in METRICS:
+        if isinstance(config, RelativeGateConfig):
+            yield _relative(config, candidate, service, metric, seed)
+        elif isinstance(config, NonInferiorGateConfig):
+            yield _non_inferior(config, candidate, service, metric, seed)
+        else:
+            yield _absolute(config, candidate, metric, seed)
     if isinstance(config, RelativeGateConfig):
-        checks = tuple(_relative(config, candidate, service, m, seed) for m in METRICS)
-    else:
-        checks = tuple(_absolute(config, candidate, m, seed) for m in METRICS)
-    return Decision(gate=config.name, checks=checks)
+        for metric in METRICS:
+            yield _covers(config, candidate, service, metric, seed)
 
 
 def _relative(
-    config: RelativeGateConfig, candidate: Verdicts, service: Verdicts, metric: Metric, seed: int
+    config: RelativeGateConfig,
+    candidate: VerdictTable,
+    service: VerdictTable,
+    metric: Metric,
+    seed: int,
 ) -> Check:
-    share = ratio(candidate, service, metric, confidence=config.confidence, seed=seed)
-    low = None if share is None else share.low
-    passed = low is not None and low >= config.ratio
-    asked, answered = (len(by_prompt(rows, metric)) for rows in (candidate, service))
-    part = "" if asked == answered else f" (candidate on {asked} prompts, service on {answered})"
-    if share is None:
-        words = f"{metric}: the service's own score is missing, so there is nothing to compare with"
-    elif low is None:
-        words = f"{metric}: one prompt is too few for an interval"
-    else:
-        words = (
-            f"{metric} is {share.value:.1%} of the service's own score{part}, "
-            f"at least {low:.1%} at {config.confidence:.0%} confidence, "
-            f"{'which meets' if passed else 'short of'} the ratio {config.ratio:.1%}"
-        )
-    return Check(metric=metric, seen=share, needed=config.ratio, passed=passed, words=words)
+    seen = ratio(candidate, service, metric, confidence=config.confidence, seed=seed)
+    low = None if seen is None else seen.low
+    if seen is None or low is None:
+        own = "0" if len(paired(candidate, service, metric)) else "missing"
+        return _unknown(metric, seen, config.ratio, f"the service's own score is {own}")
+    passed = low >= config.ratio
+    both, part = _prompts(candidate, service, metric)
+    more, future = _more(seen, config.ratio, both, passed)
+    words = (
+        f"{metric} is {seen.value:.1%} of the service's own score{part}, "
+        f"at least {low:.1%} at {config.confidence:.0%} confidence, "
+        f"{'which meets' if passed else 'short of'} the ratio {config.ratio:.1%}{future}"
+    )
+    return Check(
+        metric=metric, seen=seen, needed=config.ratio, passed=passed, words=words, more=more
+    )
 
 
-def _absolute(config: AbsoluteGateConfig, candidate: Verdicts, metric: Metric, seed: int) -> Check:
+def _non_inferior(
+    config: NonInferiorGateConfig,
+    candidate: VerdictTable,
+    service: VerdictTable,
+    metric: Metric,
+    seed: int,
+) -> Check:
+    seen = difference(candidate, service, metric, confidence=config.confidence, seed=seed)
+    low = None if seen is None else seen.low
+    if seen is None or low is None:
+        return _unknown(metric, seen, -config.margin, "the service's own score is missing")
+    passed = low >= -config.margin
+    both, part = _prompts(candidate, service, metric)
+    more, future = _more(seen, -config.margin, both, passed)
+    words = (
+        f"{metric} is {_apart(seen.value)} the service's own{part}, "
+        f"at worst {_apart(low)} it at {config.confidence:.0%} confidence, "
+        f"{'within' if passed else 'beyond'} the margin of {config.margin:g} points{future}"
+    )
+    return Check(
+        metric=metric, seen=seen, needed=-config.margin, passed=passed, words=words, more=more
+    )
+
+
+def _covers(
+    config: RelativeGateConfig,
+    candidate: VerdictTable,
+    service: VerdictTable,
+    metric: Metric,
+    seed: int,
+) -> Check:
+    """Coverage is held against its share by its value: its interval only says how sure that is."""
+    at, needed = config.coverage_at, config.coverage_share
+    seen = coverage_ratio(candidate, service, metric, at, confidence=config.confidence, seed=seed)
+    if seen is None:
+        if len(paired(candidate, service, metric)):
+            words = (
+                f"{metric}: none of the service's own answers reaches {at:g}, so any coverage does"
+            )
+            return Check(metric=metric, seen=None, needed=needed, passed=True, words=words, more=0)
+        return _unknown(metric, seen, needed, f"the service's own coverage@{at:g} is missing")
+    passed = seen.value >= needed
+    both, part = _prompts(candidate, service, metric)
+    more, future = _more(seen, needed, both, passed)
+    ours, own = paired(candidate, service, metric, at).mean(axis=0)
+    words = (
+        f"{metric} of {at:g} or more in {ours:.0%} of the answers, "
+        f"{seen.value:.1%} of the service's own {own:.0%}{part}, "
+        f"{'which meets' if passed else 'short of'} the share {needed:.1%}{future}"
+    )
+    return Check(metric=metric, seen=seen, needed=needed, passed=passed, words=words, more=more)
+
+
+def _absolute(
+    config: AbsoluteGateConfig, candidate: VerdictTable, metric: Metric, seed: int
+) -> Check:
     scores = summarise(candidate, confidence=config.confidence, seed=seed)
     if scores is None:
         words = f"{metric}: no response could be judged"
         return Check(metric=metric, seen=None, needed=config.threshold, passed=False, words=words)
     mean = scores.of(metric).mean
     passed = mean.value >= config.threshold
+    more, future = _more(mean, config.threshold, scores.prompts, passed)
     words = (
-        f"mean {metric} {mean.value:.1f} {'reaches' if passed else 'is below'} {config.threshold:g}"
+        f"mean {metric} {mean.value:.1f} {'reaches' if passed else 'is below'} "
+        f"{config.threshold:g}{future}"
     )
-    return Check(metric=metric, seen=mean, needed=config.threshold, passed=passed, words=words)
+    return Check(
+        metric=metric, seen=mean, needed=config.threshold, passed=passed, words=words, more=more
+    )
+
+
+def _unknown(metric: Metric, seen: Estimate | None, needed: float, missing: str) -> Check:
+    """A check without an interval to decide by: no pairs, or one."""
+    words = (
+        f"{metric}: {missing}, so there is nothing to compare with"
+        if seen is None
+        else f"{metric}: one prompt is too few for an interval"
+    )
+    return Check(metric=metric, seen=seen, needed=needed, passed=False, words=words)
+
+
+def _prompts(candidate: VerdictTable, service: VerdictTable, metric: Metric) -> tuple[int, str]:
+    """How many prompts both have, and a remark where one has more."""
+    asked, answered = (set(prompt_means(rows, metric)) for rows in (candidate, service))
+    both = len(asked & answered)
+    if asked == answered:
+        return both, ""
+    return both, f" (candidate on {len(asked)} prompts, service on {len(answered)}, both on {both})"
+
+
+def _more(seen: Estimate, needed: float, prompts: int, passed: bool) -> tuple[int | None, str]:
+    """About how many more prompts would take the interval off what is needed; and in words.
+
+    The bound that faces it comes nearer the value with the root of the number of prompts. What is
+    not met at its value is not met by more prompts of the same kind.
+    """
+    if not passed and seen.value <= needed:
+        return None, "; no number of prompts would make that up"
+    if seen.low is None:
+        return None, "; one prompt is too few to be sure of it"
+    if seen.low >= needed:
+        return 0, ""
+    if seen.value <= needed:
+        return None, "; it is met with nothing to spare, so no number of prompts makes it sure"
+    more = math.ceil(prompts * (((seen.value - seen.low) / (seen.value - needed)) ** 2 - 1))
+    if more > MOST:
+        return None, "; it is too close for any number of prompts"
+    about = float(f"{more:.2g}") if more > 99 else more
+    many = f"about {about:,.0f} more prompt{'' if more == 1 else 's'}"
+    if passed:
+        return more, f", though not surely: {many} would settle it"
+    return more, f"; {many} would settle it, if the rest are like these"
+
+
+def _apart(points: float) -> str:
+    return f"{abs(points):.1f} points {'below' if points < 0 else 'above'}"

@@ -3,30 +3,35 @@
 finetune → infer → judge → gate, and synthesis between rounds, until dev says stop; then test, once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from llamaduo import judge as judges
 from llamaduo import local as locals_
 from llamaduo import service as services
-from llamaduo.config import Experiment, LlmJudgeConfig
+from llamaduo.config import Experiment, PairwiseJudgeConfig
 from llamaduo.errors import BudgetReached
 from llamaduo.gate import Decision, decide
-from llamaduo.judge import Judge
+from llamaduo.judge import Judge, pairwise
+from llamaduo.judge.panel import members
 from llamaduo.local import Local
 from llamaduo.outcome import Stop
-from llamaduo.records import Pair, Response
+from llamaduo.records import Pair, Prompt, Response
+from llamaduo.sequential import rule_for
 from llamaduo.service import Service
 from llamaduo.stage import Lab
 from llamaduo.stages.answer import answer
 from llamaduo.stages.collect import Coverage, collect
+from llamaduo.stages.compare import Compared, compare
 from llamaduo.stages.dedup import dedup
 from llamaduo.stages.finetune import Adapter, finetune
 from llamaduo.stages.infer import Answers, infer
-from llamaduo.stages.judge import Judged, anchor, assess
+from llamaduo.stages.judge import Judged, Row, anchor, assess
 from llamaduo.stages.promote import Packed, promote
 from llamaduo.stages.synthesize import synthesize
-from llamaduo.text import sentences
+from llamaduo.table import VerdictTable
+from llamaduo.yardsticks import copies, few_shot
 
 ANCHORED = 24  # training pairs whose anchors the judge must rank rightly
 
@@ -56,19 +61,21 @@ class Round:
 class Migration:
     """What the loop leaves: every round, why it stopped, and what test says of the best round.
 
-    `yardstick` is the service LLM's second answers to dev. `test` lacks the systems that the budget
-    did not reach to.
+    `yardstick` is the service LLM's second answers to dev, None where it is not asked. `test` lacks
+    the systems of which `absent` says why, in words. `compared` has what `judge=pairwise` adds.
     """
 
     coverage: Coverage
-    yardstick: Read
+    yardstick: Read | None
     rounds: tuple[Round, ...]
     stop: Stop
     stop_words: str
     best: Round
     test: dict[str, Read]
+    absent: dict[str, str]
     decision: Decision
     bundle: Packed | None
+    compared: Compared | None = None
 
 
 @dataclass
@@ -80,6 +87,8 @@ class Migrator:
     service: Service = field(init=False)
     local: Local = field(init=False)
     judge: Judge = field(init=False)
+    #: The verdicts on the service LLM's own second answers, by split, once there are any.
+    own: dict[str, list[Row]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Build what the configuration names."""
@@ -97,20 +106,32 @@ class Migrator:
         near = self.exp.synthesis.dedup
         coverage = self.lab.run(collect(self.exp.task, near=near, seed=self.exp.seed))
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
-        self.lab.run(anchor(self.judge, train[:ANCHORED]))
-        yardstick = self.ask_service(dev, "dev")
+        for member in members(self.judge):
+            self.lab.run(anchor(member, train[:ANCHORED]))
+        yardstick = self.ask_service(dev, "dev") if self.exp.yardsticks.service else None
         rounds = [self.one_round(0, train, dev, yardstick)]
         stop, words = self.loop(rounds, train, dev, [*dev, *test], yardstick)
         best = self.best(rounds, stop)
-        reads, short = self.read_test(best, test)
+        reads, absent, short = self.read_test(best, train, test)
         if short is not None:
             before = f"met the gate on dev in round {best.number}; " if stop == "qualified" else ""
             stop, words = "budget", f"{before}{short}"
         decision = self.gate(reads.get("tuned"), reads.get("service"))
+        compared = self.compare(reads, test)
         promoted = stop == "qualified" and decision.passed
         bundle = self.pack(best, coverage) if promoted else None
         return Migration(
-            coverage, yardstick, tuple(rounds), stop, words, best, reads, decision, bundle
+            coverage,
+            yardstick,
+            tuple(rounds),
+            stop,
+            words,
+            best,
+            reads,
+            absent,
+            decision,
+            bundle,
+            compared,
         )
 
     def loop(
@@ -119,7 +140,7 @@ class Migrator:
         train: list[Pair],
         dev: Sequence[Pair],
         held_out: Sequence[Pair],
-        yardstick: Read,
+        yardstick: Read | None,
     ) -> tuple[Stop, str]:
         """Adds rounds until dev, a limit or the service says stop; why it ended."""
         pool = train
@@ -134,7 +155,7 @@ class Migrator:
         return stopped
 
     def one_round(
-        self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read
+        self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read | None
     ) -> Round:
         """Train on the pool, answer dev, have it judged, and hold it against the gate."""
         stage = finetune(self.local, self.exp.hparams, pool, seed=self.exp.seed)
@@ -200,34 +221,78 @@ class Migrator:
 
     def gate(self, candidate: Read | None, service: Read | None) -> Decision:
         """What the gate says of a candidate; without one of the two it is not passed."""
-        rows = ([] if read is None else read.judged.rows() for read in (candidate, service))
-        return decide(self.exp.gate, *rows, seed=self.exp.seed)
+        tables = [
+            VerdictTable.of([] if read is None else read.judged.table())
+            for read in (candidate, service)
+        ]
+        return decide(self.exp.gate, tables[0], tables[1], seed=self.exp.seed)
 
-    def read_test(self, best: Round, test: Sequence[Pair]) -> tuple[dict[str, Read], str | None]:
-        """Test, read once: the candidate, its untuned self, the service LLM and two copies.
+    def read_test(
+        self, best: Round, train: Sequence[Pair], test: Sequence[Pair]
+    ) -> tuple[dict[str, Read], dict[str, str], str | None]:
+        """Test, read once: the candidate, and the yardsticks that the configuration has.
 
-        Where the budget does not reach to all of them, those before it, and what it says.
+        Also why others are absent; and where the budget does not reach to all, what it says.
         """
-        first_two = {pair.id: " ".join(sentences(pair.prompt.user)[:2]) for pair in test}
-        whole = {pair.id: pair.prompt.user for pair in test}
-        read: dict[str, Callable[[], Read]] = {
-            "base": lambda: self.ask_local("base", None, test, "test"),
-            "tuned": lambda: self.ask_local("tuned", best.adapter, test, "test"),
-            "service": lambda: self.ask_service(test, "test"),
-            "first two sentences": lambda: self.copy("first two sentences", first_two, test),
-            "whole prompt": lambda: self.copy("whole prompt", whole, test),
-        }
+        read = self.yardsticks(best, train, test)
+        absent = {name: why for name, why in read.items() if isinstance(why, str)}
         # What decides comes first, in case that the budget ends; what is told keeps its order.
         reads: dict[str, Read] = {}
         short = None
-        for name in sorted(read, key=lambda name: name == "base"):
+        for name in sorted(read, key=lambda one: (one in ("base", "few_shot"), one != "service")):
+            made = read[name]
+            if isinstance(made, str):
+                continue
             try:
-                reads[name] = read[name]()
+                reads[name] = made()
             except BudgetReached as reached:
                 short = str(reached)
-                if isinstance(self.exp.judge, LlmJudgeConfig):
+                if judges.clients(self.exp.judge):
                     break  # nothing more can be judged, so nothing more need be generated
-        return {name: reads[name] for name in read if name in reads}, short
+        for name in read:
+            if name not in reads:
+                absent.setdefault(name, "budget.usd did not reach to it")
+        return {name: reads[name] for name in read if name in reads}, absent, short
+
+    def yardsticks(
+        self, best: Round, train: Sequence[Pair], test: Sequence[Pair]
+    ) -> dict[str, Callable[[], Read] | str]:
+        """How each system is read on test, in the order of telling, or why it is not."""
+        on = self.exp.yardsticks
+        few: Callable[[], Read] | str = "yardsticks.few_shot=null"
+        if on.few_shot is not None:
+            few = self.few_shot(on.few_shot, train, test)
+        found: dict[str, Callable[[], Read] | str] = {
+            "base": (lambda: self.ask_local("base", None, test, "test"))
+            if on.base
+            else "yardsticks.base=false",
+            "few_shot": few,
+            "tuned": lambda: self.ask_local("tuned", best.adapter, test, "test"),
+            "service": (lambda: self.ask_service(test, "test"))
+            if on.service
+            else "yardsticks.service=false",
+        }
+        for name, texts in copies(test).items():
+            ask = partial(self.copy, name, texts, test)
+            found[name] = ask if on.copies else "yardsticks.copies=false"
+        return found
+
+    def few_shot(
+        self, wanted: int, train: Sequence[Pair], test: Sequence[Pair]
+    ) -> Callable[[], Read] | str:
+        """The untuned model with training pairs in its prompt, or that not one of them fits."""
+        prompts, shown = few_shot(
+            self.local,
+            train,
+            [pair.prompt for pair in test],
+            wanted,
+            max_new_tokens=self.exp.task.max_new_tokens,
+            seed=self.exp.seed,
+        )
+        if not shown:
+            return "no training pair fits into the model's context beside a prompt"
+        name = f"few-shot base ({shown})"
+        return lambda: self.ask_local(name, None, test, "test", prompts=prompts)
 
     def ask_local(
         self,
@@ -236,14 +301,15 @@ class Migrator:
         pairs: Sequence[Pair],
         split: str,
         round: int | None = None,
+        prompts: Sequence[Prompt] | None = None,
     ) -> Read:
-        """K responses of the local LLM to each prompt, judged."""
+        """K responses of the local LLM to each prompt, or to `prompts` in their place, judged."""
         label = f"{name} · {split}"
         stage = infer(
             self.local,
             self.exp.hparams,
             adapter,
-            [pair.prompt for pair in pairs],
+            [pair.prompt for pair in pairs] if prompts is None else prompts,
             self.exp.local.sampling,
             max_new_tokens=self.exp.task.max_new_tokens,
             seed=self.exp.seed,
@@ -251,7 +317,8 @@ class Migrator:
         )
         answers = self.lab.run(stage, round=round)
         latency = answers.metrics.get("seconds_per_response")
-        return self.judged(name, answers.responses(), pairs, label, round, latency)
+        own = self.own.get(split)
+        return self.judged(name, answers.responses(), pairs, label, round, latency, own)
 
     def ask_service(self, pairs: Sequence[Pair], split: str) -> Read:
         """The service LLM's second answer to each prompt, judged against its first."""
@@ -259,12 +326,15 @@ class Migrator:
         prompts = [pair.prompt for pair in pairs]
         stage = answer(self.service, prompts, max_tokens=self.exp.service.max_tokens, label=label)
         answers: Answers = self.lab.run(stage)
-        return self.judged("service", answers.responses(), pairs, label)
+        read = self.judged("service", answers.responses(), pairs, label)
+        self.own[split] = read.judged.rows()
+        return read
 
     def copy(self, name: str, texts: dict[str, str], pairs: Sequence[Pair]) -> Read:
         """A baseline that needs no model, judged like one."""
         responses = [Response(prompt_id=key, k=0, text=text) for key, text in texts.items()]
-        return self.judged(name, responses, pairs, f"{name} · test")
+        label = f"{name} · test"
+        return self.judged(name, responses, pairs, label, service=self.own.get("test"))
 
     def judged(
         self,
@@ -274,17 +344,48 @@ class Migrator:
         label: str,
         round: int | None = None,
         latency: float | None = None,
+        service: Sequence[Row] | None = None,
     ) -> Read:
-        """Responses with the judge's verdicts on them."""
+        """Responses with the judge's verdicts on them.
+
+        Repeats may end early where there are the `service` LLM's own to hold them against.
+        """
+        exp = self.exp
+        rule = None if service is None else rule_for(exp.judge, exp.gate, service, seed=exp.seed)
         stage = assess(
             self.judge,
             pairs,
             responses,
-            confidence=self.exp.gate.confidence,
-            seed=self.exp.seed,
+            confidence=exp.gate.confidence,
+            seed=exp.seed,
             label=label,
+            rule=rule,
         )
         return Read(name, tuple(responses), self.lab.run(stage, round=round), latency)
+
+    def compare(self, reads: Mapping[str, Read], test: Sequence[Pair]) -> Compared | None:
+        """The tuned model's answers to test beside the service's own, where that is asked for.
+
+        Beside the recorded ones where it gave no second answer; None where the budget is spent.
+        """
+        exp = self.exp
+        if not isinstance(exp.judge, PairwiseJudgeConfig) or "tuned" not in reads:
+            return None
+        second = reads["service"].responses if "service" in reads else ()
+        against = {one.prompt_id: one.text for one in second if one.k == 0}
+        stage = compare(
+            pairwise.build(exp.judge, services.setting(exp)),
+            [pair.prompt for pair in test],
+            reads["tuned"].responses,
+            against or {pair.id: pair.response for pair in test},
+            confidence=exp.gate.confidence,
+            seed=exp.seed,
+            label="tuned against service · test",
+        )
+        try:
+            return self.lab.run(stage)
+        except BudgetReached:
+            return None
 
     def pack(self, best: Round, coverage: Coverage) -> Packed:
         """The champion, as the registry will keep it."""

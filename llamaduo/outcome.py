@@ -3,10 +3,16 @@
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
+from pydantic import Field
+
+from llamaduo.agreement import Agreement
+from llamaduo.bias import LengthBias, SelfPreference
 from llamaduo.cost import Bill
 from llamaduo.gate import Decision
+from llamaduo.judge.anchors import AnchorTable
+from llamaduo.judge.pairwise import WinRate
 from llamaduo.records import Record
-from llamaduo.scores import Estimate, Metric, Scores
+from llamaduo.scores import Comparison, Estimate, Metric, Scores
 from llamaduo.stages.collect import DataCard
 from llamaduo.tracking import Promotion
 
@@ -45,15 +51,77 @@ class PromptScores(Record):
 class SystemFacts(Record):
     """One system on test: its scores, None where it gave no answer, and how it compares with base.
 
-    `role` is what it is held to be: the candidate, its untuned self, the service, or a copy.
-    `prompts` has what was judged, prompt by prompt.
+    `role` is what it is held to be: the candidate, its untuned self (shown examples or not), the
+    service, or a copy. `prompts` has what was judged, prompt by prompt; `over_base_p` the
+    permutation p-values of the differences to base. `absent` says why it was not asked at all.
     """
 
-    role: Literal["tuned", "base", "service", "copy"]
+    role: Literal["tuned", "base", "few_shot", "service", "copy"]
     name: str
     scores: Scores | None
     over_base: dict[str, Estimate]
     prompts: tuple[PromptScores, ...]
+    over_base_p: dict[str, float] = Field(default_factory=dict)
+    absent: str | None = None
+
+
+class Reading(Record):
+    """One judge's scores of one system's answers to one split.
+
+    `pool` is the number of pairs that the system was trained on, 0 for one that was not; `round` is
+    that of a reading of dev. `scores` is None where not one judgement succeeded.
+    """
+
+    judge: str
+    system: str
+    split: Literal["dev", "test"]
+    round: int | None
+    pool: int
+    scores: Scores | None
+    prompts: tuple[PromptScores, ...]
+
+
+class Paired(Record):
+    """One system of a run less another, on the prompts of test that both have."""
+
+    system: str
+    other: str
+    metric: Metric
+    found: Comparison
+
+
+class Checked(Record):
+    """How a judge does against a person on the answers of tuned that the person scored.
+
+    `rho` is Spearman's, None as `words` say; `less` is the judge's mean less the person's, with an
+    interval clustered by prompt.
+    """
+
+    person: str
+    judge: str
+    metric: Metric
+    rho: float | None
+    less: Estimate | None
+    answers: int
+    words: str
+
+
+class Evaluation(Record):
+    """How far the figures on test can be believed: beside them, never in the gate.
+
+    `comparisons` pairs systems prompt by prompt. `agreements`, of several judges only, is of each
+    metric; `lengths` and `preferences` are by metric, of each judge. `anchors` has what each judge
+    gave to answers whose order is known, `people` how the judges do against those who looked.
+    `pairwise` is tuned against the service, where that was asked for.
+    """
+
+    comparisons: tuple[Paired, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
+    lengths: dict[Metric, tuple[LengthBias, ...]] = Field(default_factory=dict)
+    preferences: dict[Metric, tuple[SelfPreference, ...]] = Field(default_factory=dict)
+    anchors: tuple[AnchorTable, ...] = ()
+    people: tuple[Checked, ...] = ()
+    pairwise: WinRate | None = None
 
 
 class Said(Record):
@@ -122,7 +190,9 @@ class Outcome(Record):
     where it passed on dev alone. `best` is the round whose model was read on test. `yardstick` is
     what the service's second answers score on dev. `examples` run from the largest gain to the
     largest loss. `command` is what was typed to start it, `config` what that came to; neither has a
-    secret in it. `identities` says which weights, recordings and rules the parts are.
+    secret in it. `identities` says which weights, recordings and rules the parts are. `readings`
+    has what is drawn and compared, judge by judge; `test_set` is the digest of test. Those two and
+    `evaluation` are empty in an outcome of before they were kept.
     """
 
     name: str
@@ -153,6 +223,9 @@ class Outcome(Record):
     config: dict[str, Any]
     identities: dict[str, Any]
     versions: dict[str, str]
+    readings: tuple[Reading, ...] = ()
+    test_set: str | None = None
+    evaluation: Evaluation = Evaluation()
 
     def system(self, role: str) -> SystemFacts | None:
         """The first system of a role."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from llamaduo import judge as judges
 from llamaduo import service as services
 from llamaduo.artifact import Artifact, fingerprint
 from llamaduo.config import ApiServiceConfig, Experiment, LlmJudgeConfig, ServiceConfig
@@ -29,7 +30,7 @@ from llamaduo.service.transport import Transport
 from llamaduo.stage import Stage
 from llamaduo.stages import answer, collect, synthesize
 from llamaduo.stages.judge import anchor
-from llamaduo.text import sentences
+from llamaduo.yardsticks import copies
 
 A = TypeVar("A", bound=Artifact)
 #: Bytes of text to a token, where few tokens, as many as expected, and many are made of it.
@@ -128,6 +129,12 @@ class _Planner:
             self.clients.append(_client("judge.client", exp.judge.client, exp))
             self.client = _built(exp.judge.client, exp)
             self.judge = LlmJudge(exp.judge, self.client)
+        elif asked := judges.clients(exp.judge):
+            raise ConfigError(
+                f"dry_run=true cannot count what judge={exp.judge.name} asks of"
+                f" {' and '.join(asked)} yet: plan it with judge=llm and the same client, or set"
+                " budget.usd and run"
+            )
         self.kept: _Kept | None = None
 
     def plan(self) -> Plan:
@@ -154,9 +161,11 @@ class _Planner:
     def _steps(self, splits: Mapping[str, list[Pair]]) -> Iterator[Step]:
         train, dev, test = (splits[name] for name in ("train", "dev", "test"))
         yield self._anchor(train[:ANCHORED])
-        yield self._answer(dev, "service · dev")
+        on = self.exp.yardsticks
         most, mine = self.exp.service.max_tokens, self.exp.task.max_new_tokens
-        yield self._judge(dev, "service · dev", most)
+        if on.service:
+            yield self._answer(dev, "service · dev")
+            yield self._judge(dev, "service · dev", most)
         many = self.exp.local.sampling.k
         for number in range(self.exp.max_rounds):
             needed = number < self.exp.min_rounds
@@ -169,14 +178,16 @@ class _Planner:
             yield replace(judged, round=number, needed=needed)
         yield Step("infer", "tuned · test")
         yield self._judge(test, "tuned · test", mine, many)
-        yield self._answer(test, "service · test")
-        yield self._judge(test, "service · test", most)
-        copies = {"first two sentences": 2, "whole prompt": None}
-        for name, count in copies.items():
-            texts = [" ".join(sentences(pair.prompt.user)[:count]) for pair in test]
-            yield self._judge(test, f"{name} · test", texts=texts)
-        yield Step("infer", "base · test")
-        yield self._judge(test, "base · test", mine, many)
+        if on.service:
+            yield self._answer(test, "service · test")
+            yield self._judge(test, "service · test", most)
+        for name, texts in copies(test).items() if on.copies else ():
+            said = [texts[pair.id] for pair in test]
+            yield self._judge(test, f"{name} · test", texts=said)
+        untuned = {"base": on.base, f"few-shot base ({on.few_shot})": on.few_shot is not None}
+        for name in (name for name, asked in untuned.items() if asked):
+            yield Step("infer", f"{name} · test")
+            yield self._judge(test, f"{name} · test", mine, many)
         yield Step("promote")
 
     def _state(self, stage: Stage[A]) -> State:

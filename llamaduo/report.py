@@ -15,14 +15,17 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from llamaduo import report_charts as charts
+from llamaduo import report_curves as curves
+from llamaduo import report_evaluation as evaluation
 from llamaduo import report_figures as figures
 from llamaduo import report_words as words
 from llamaduo.artifact import write_atomically
-from llamaduo.outcome import Outcome, SystemFacts
+from llamaduo.outcome import Evaluation, Outcome, SystemFacts
+from llamaduo.report_series import Named, judges
 from llamaduo.scores import METRICS
 
 WIDTH = 100
-ROLES = ("tuned", "base", "service", "copy")
+ROLES = ("tuned", "base", "few_shot", "service", "copy")
 _INDENT = 15
 
 
@@ -125,7 +128,9 @@ def write(outcome: Outcome, folder: Path) -> Path:
 
 
 def _html(outcome: Outcome) -> str:
-    return _template().render(
+    alone = [Named("", outcome)]
+    volumes = [curves.by_volume(alone, metric) for metric in METRICS] if outcome.readings else []
+    return template("report.html.j2").render(
         outcome=outcome,
         figures=figures,
         words=words,
@@ -135,11 +140,17 @@ def _html(outcome: Outcome) -> str:
         losses=charts.losses(outcome),
         distributions=charts.each(charts.distribution, outcome),
         by_prompt=charts.each(charts.by_prompt, outcome),
+        curves=curves.curves(alone) if outcome.readings else [],
+        volumes=[chart for chart in volumes if chart is not None],
+        evaluation=evaluation,
+        evaluated=outcome.evaluation != Evaluation() or bool(evaluation.variances(outcome)),
+        several_judges=len(judges(alone)) > 1,
     )
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template from this folder."""
     env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         # Prompts and answers are other people's text: all of it is escaped.
@@ -148,4 +159,10 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return env.get_template("report.html.j2")
+    return env.get_template(name)
+
+
+if __name__ == "__main__":
+    from llamaduo.report_command import main
+
+    main()

@@ -11,7 +11,9 @@ from typing import Literal, TypeAlias
 WIDTH, HEIGHT = 340, 190
 LEFT, RIGHT, TOP, BOTTOM = 34, 12, 12, 34
 
-Tone: TypeAlias = Literal["tuned", "base", "service"]
+Tone: TypeAlias = Literal[
+    "tuned", "base", "service", "run1", "run2", "run3", "run4", "run5", "run6"
+]
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,18 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """Marks that belong together, `joined` by a line; `fade` runs from 1, in front, to faint."""
+    """Marks that belong together, `joined` by a line; `fade` runs from 1, in front, to faint.
+
+    `dash` is SVG's pattern of the line, "" for a whole one; `hollow` dots are drawn as rings.
+    """
 
     marks: tuple[Mark, ...]
     tone: Tone = "tuned"
     joined: bool = True
     dots: bool = True
     fade: float = 1.0
+    dash: str = ""
+    hollow: bool = False
 
     @property
     def path(self) -> str:
@@ -84,11 +91,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of the legend."""
+    """An entry of the legend: a patch, or with a `dash` a piece of the line."""
 
     words: str
     tone: Tone
     fade: float = 1.0
+    dash: str | None = None
 
 
 @dataclass(frozen=True)

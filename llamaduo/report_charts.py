@@ -208,7 +208,7 @@ def _all(system: SystemFacts, metric: Metric) -> list[float]:
 
 
 def _tone(system: SystemFacts) -> Tone:
-    return "base" if system.role == "copy" else system.role
+    return "base" if system.role == "copy" or system.role == "few_shot" else system.role
 
 
 def _binned(scores: list[float]) -> list[int]:

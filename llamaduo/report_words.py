@@ -113,16 +113,16 @@ def gate_source(outcome: Outcome) -> str | None:
 
 def judge(outcome: Outcome) -> str:
     """What the judge is, plainly."""
-    name, _, version = outcome.judge.rpartition(" ")
+    name, _, version = outcome.judge.partition(" ")
     kind = "an LLM judge" if outcome.judge_is_llm else "not an LLM judge"
-    return f"{name or version} judge: {kind}" + (f" (version {version})" if name else "")
+    return f"{name} judge: {kind}" + (f" (version {version})" if version else "")
 
 
 def judge_note(outcome: Outcome) -> str:
     """What the judge's figures are good for."""
     if outcome.judge_is_llm:
         return "An LLM scored every answer; its own leanings are in every figure."
-    how = _JUDGES.get(outcome.judge.rpartition(" ")[0], "It scores by rules.")
+    how = _JUDGES.get(outcome.judge.partition(" ")[0], "It scores by rules.")
     return (
         f"No LLM read these answers. {how} Its figures compare systems on the same prompts; they "
         "are not what a person, or an LLM judge, would give."
@@ -231,7 +231,9 @@ def caveats(outcome: Outcome) -> list[str]:
         found.append(near_copies(outcome.card))
     tuned = outcome.system("tuned")
     for system in outcome.systems:
-        if system.scores is None:
+        if system.absent is not None:
+            found.append(f"{system.name}: missing, as it was not asked ({system.absent})")
+        elif system.scores is None:
             found.append(f"{system.name}: missing, as it has no answer that was judged")
         elif system.scores.failures:
             failures = count(system.scores.failures, "judgement")

@@ -1,6 +1,7 @@
 """No room left on a disk: how it is recognised in what libraries make of it, and what is said."""
 
 import errno
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _cause(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in CAUSES:
-        return error.strerror
+        return os.strerror(error.errno)  # libraries put words of their own into theirs
     if isinstance(error, sqlite3.Error):
         # Not known where the connection itself could not be had.
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

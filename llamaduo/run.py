@@ -4,14 +4,17 @@ from collections.abc import Callable
 
 from llamaduo import progress, report, tracking
 from llamaduo.account import account
-from llamaduo.config import Experiment
+from llamaduo.config import Experiment, MlflowTrackingConfig
 from llamaduo.errors import BudgetReached
 from llamaduo.migrate import Migrator
 from llamaduo.outcome import Outcome
 from llamaduo.redact import redacted
+from llamaduo.report_series import Named
 from llamaduo.scores import Estimate
 from llamaduo.stage import Lab
 from llamaduo.tracking import Run
+
+PREFIXES = {"tuned": "test", "few_shot": "test_few_shot"}
 
 
 def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.say) -> Outcome:
@@ -41,6 +44,12 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
             )
         outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
         page = report.write(outcome, exp.tracking.home / "reports")
+        if isinstance(exp.tracking, MlflowTrackingConfig):
+            # Takes seconds, and without MLflow there is nowhere to keep them: `llamaduo.report`
+            # draws them at any time.
+            from llamaduo import report_plots
+
+            report_plots.write([Named("", outcome)], page.parent / "figures")
         _record(outcome, tracked)
         tracked.files(page.parent)
     say(report.table(outcome, page))
@@ -61,11 +70,13 @@ def _bounded(found: Estimate) -> dict[str, float]:
 def _record(outcome: Outcome, tracked: Run) -> None:
     figures: dict[str, float] = {}
     for system in outcome.systems:
-        prefix = "test" if system.role == "tuned" else f"test_{system.name.replace(' ', '_')}"
+        prefix = PREFIXES.get(system.role) or f"test_{system.name.replace(' ', '_')}"
         if system.scores is not None:
             figures |= {f"{prefix}/{name}": v for name, v in system.scores.flat().items()}
         for metric, over in system.over_base.items():
             figures |= {f"{prefix}/{metric}_over_base{k}": v for k, v in _bounded(over).items()}
+        for metric, p in system.over_base_p.items():
+            figures[f"{prefix}/{metric}_over_base_p"] = p
     cost = outcome.cost
     figures["cost/seconds_spent"] = cost.seconds_spent
     figures["cost/seconds_embodied"] = cost.seconds_embodied

@@ -36,6 +36,25 @@ def fake_experiment(tmp_path: Path) -> Callable[..., Experiment]:
     return make
 
 
+@pytest.fixture(scope="session")
+def ended_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs on fakes: `first`, `less` of the same test set, `other`, and `panel`."""
+    from llamaduo.run import run
+
+    home = tmp_path_factory.mktemp("runs") / "mlruns"
+    one_less = ("judge=panel", "~judge@judge.members.embedding", "+judge@judge.members.fake=fake")
+    for words in (
+        ("name=first", "min_rounds=2", "max_rounds=2"),
+        ("name=less", "synthesis.pairs_per_seed=1", "min_rounds=2", "max_rounds=2"),
+        ("name=other", "seed=7", "max_rounds=1", "min_rounds=1"),
+        ("name=panel", "max_rounds=1", "min_rounds=1", *one_less),
+    ):
+        where = ("tracking=memory", f"tracking.home={home}")
+        exp = composed("+experiment=summarize", *FAKES, *where, *words)
+        run(exp, command="python -m llamaduo +experiment=summarize", say=lambda line: None)
+    return home
+
+
 def pair(number: int, words: int = 40) -> Pair:
     """A pair whose texts share nothing with those of another number."""
     text = " ".join(f"w{number}x{i}" for i in range(words))

@@ -8,7 +8,17 @@ from conftest import composed
 
 from llamaduo import cli
 
-GROUPS = ("task", "service", "local", "judge", "hparams", "synthesis", "gate", "tracking")
+GROUPS = (
+    "task",
+    "service",
+    "local",
+    "judge",
+    "hparams",
+    "synthesis",
+    "gate",
+    "yardsticks",
+    "tracking",
+)
 
 
 def options(group: str) -> list[str]:
@@ -54,7 +64,8 @@ def test_every_file_opens_with_what_it_is_and_how_to_use_it(path: Path):
     comment = next(line for line in lines if not line.startswith("# @package"))
     assert comment.startswith("# ")
     stem = path.stem
-    commands = {"config": "python -m llamaduo", "ask": "llamaduo.ask", "doctor": "llamaduo.doctor"}
+    commands = {name: f"llamaduo.{name}" for name in ("ask", "doctor", "report")}
+    commands["config"] = "python -m llamaduo"
     used = commands.get(stem, f"={stem}")
     assert used in comment
 

@@ -15,6 +15,8 @@ OWNERS = {
     "optuna": set(),
     "litellm": {"service/litellm.py"},
     "aiohttp": {"service/http.py"},
+    "matplotlib": {"report_plots.py"},
+    "pyarrow": {"table_parquet.py"},
     "trl": {"local/"},
     "peft": {"local/"},
     "bitsandbytes": {"local/"},
@@ -52,7 +54,14 @@ def test_no_relative_imports():
 
 
 @pytest.mark.parametrize(
-    "module", ["llamaduo.__main__", "llamaduo.ask", "llamaduo.config", "llamaduo.doctor"]
+    "module",
+    [
+        "llamaduo.__main__",
+        "llamaduo.ask",
+        "llamaduo.config",
+        "llamaduo.doctor",
+        "llamaduo.report",
+    ],
 )
 def test_starting_up_imports_nothing_heavy(module):
     script = f"import {module}, sys; print(*sys.modules)"
@@ -61,6 +70,7 @@ def test_starting_up_imports_nothing_heavy(module):
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert not loaded & {"torch", "mlflow", "litellm", "aiohttp", "transformers", "optuna", "trl"}
+    assert "matplotlib" not in loaded
 
 
 def test_nothing_may_report_home_or_ask_the_network_at_import():

@@ -51,6 +51,13 @@ def test_a_gate_out_of_reach_ends_at_max_rounds_promotes_nothing_and_says_why(mi
     assert not tracker.versions
 
 
+@pytest.mark.parametrize(("margin", "result"), [(99, "qualified"), (1, "not_qualified")])
+def test_a_margin_below_the_service_can_be_asked_for(migrate, margin, result):
+    outcome = migrate("gate=non_inferior", f"gate.margin={margin}")
+    assert (outcome.gate, outcome.result) == ("non_inferior", result)
+    assert f"the margin of {margin} points" in outcome.decision.words
+
+
 def test_a_pass_on_dev_that_test_does_not_confirm_promotes_nothing(migrate, tracker):
     # Between what dev and test reach: read off an undisturbed run, whatever the figures are.
     free = migrate("gate.ratio=0.01", "min_rounds=1", "max_rounds=1")

@@ -6,7 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.scores import coverage, difference, estimate, ratio, summarise
+from llamaduo.resample import sign_flips
+from llamaduo.scores import (
+    Cell,
+    compare,
+    coverage,
+    difference,
+    estimate,
+    p_match,
+    prompt_means,
+    ratio,
+    summarise,
+)
+from llamaduo.table import VerdictTable
+from llamaduo.variance import parts
 
 
 def verdict(prompt: str, k: int, similarity: float, precision: float = 50, m: int = 0) -> Verdict:
@@ -202,3 +215,133 @@ def test_no_ratio_without_anything_to_divide_by():
     assert ratio(a, [], "similarity", confidence=0.95, seed=1) is None
     assert ratio(a, [verdict("a", 0, 0)], "similarity", confidence=0.95, seed=1) is None
     assert difference(a, [verdict("b", 0, 1)], "similarity", confidence=0.95, seed=1) is None
+
+
+def test_the_median_is_that_of_the_responses():
+    rows = [verdict("a", 0, 10), verdict("a", 1, 20), verdict("b", 0, 90)]
+    scores = summarise(rows, confidence=0.95, seed=1)
+    assert scores is not None
+    assert scores.similarity.median == 20
+    assert scores.flat()["similarity_median"] == 20
+
+
+def test_prompt_means_are_of_responses_not_of_verdicts():
+    rows = [*(verdict("a", 0, 90, m=m) for m in range(3)), verdict("a", 1, 30)]
+    assert prompt_means(rows, "similarity") == {"a": 60}
+
+
+def drawn(prompt: float, sample: float, judge: float, *, holes: float = 0.0) -> VerdictTable:
+    """400 prompts, K = 3, M = 4, with these standard deviations and a share of failures."""
+    rng = np.random.default_rng(11)
+    scores = (
+        50
+        + prompt * rng.normal(size=(400, 1, 1))
+        + sample * rng.normal(size=(400, 3, 1))
+        + judge * rng.normal(size=(400, 3, 4))
+    )
+    assert scores.min() >= 0
+    assert scores.max() <= 100
+    scores[rng.uniform(size=scores.shape) < holes] = np.nan
+    return VerdictTable.of_scores(scores, scores, "j")
+
+
+@pytest.mark.parametrize("holes", [0.0, 0.4])
+@pytest.mark.parametrize("sds", [(9, 5, 3), (2, 8, 1), (6, 1, 6)])
+def test_variance_is_put_down_to_what_it_comes_from(sds, holes):
+    """Also where four verdicts in ten are missing, so that no prompt has as many as the next."""
+    found = parts(drawn(*sds, holes=holes), "similarity")
+    for part, sd in zip((found.prompt, found.sample, found.judge), sds, strict=True):
+        assert part is not None
+        assert part == pytest.approx(sd**2, abs=0.12 * sum(x**2 for x in sds))
+    assert found.within == pytest.approx(found.sample + found.judge)
+
+
+def test_variance_agrees_with_the_formulas_for_equal_numbers():
+    table = drawn(9, 5, 3)
+    scores = table.similarity.reshape(400, 3, 4)
+    judge = scores.var(axis=2, ddof=1).mean()
+    sample = scores.mean(axis=2).var(axis=1, ddof=1).mean() - judge / 4
+    prompt = scores.mean(axis=(1, 2)).var(ddof=1) - sample / 3 - judge / 12
+    found = parts(table, "similarity")
+    assert (found.prompt, found.sample, found.judge) == pytest.approx((prompt, sample, judge))
+
+
+@pytest.mark.parametrize(
+    ("shape", "known"),
+    [
+        ((5, 3, 2), {"prompt", "sample", "judge", "within"}),
+        ((5, 3, 1), {"prompt", "within"}),
+        ((5, 1, 3), {"judge"}),
+        ((5, 1, 1), set()),
+        ((1, 3, 2), {"sample", "judge", "within"}),
+        ((1, 1, 3), {"judge"}),
+        ((0, 1, 1), set()),
+    ],
+)
+def test_a_part_that_the_verdicts_cannot_tell_is_unknown(shape, known):
+    scores = np.random.default_rng(0).uniform(0, 100, shape)
+    found = parts(VerdictTable.of_scores(scores, scores, "j"), "precision")
+    assert {name for name, value in found if value is not None} == known
+
+
+def test_no_figure_of_variance_where_it_is_unknown():
+    scores = summarise([verdict("a", 0, 40), verdict("b", 0, 60)], confidence=0.95, seed=1)
+    assert scores is not None
+    assert not [name for name in scores.flat() if "variance" in name]
+
+
+@given(st.lists(st.integers(-50, 50), min_size=1, max_size=8))
+def test_a_permutation_p_value_of_few_prompts_is_exact(gains):
+    from itertools import product
+
+    p = sign_flips(gains, seed=1)
+    sums = [
+        abs(sum(s * g for s, g in zip(signs, gains, strict=True)))
+        for signs in product((1, -1), repeat=len(gains))
+    ]
+    assert p == np.mean([total >= abs(sum(gains)) for total in sums])
+
+
+def test_permutation_p_values_are_even_where_there_is_no_difference():
+    rng = np.random.default_rng(2)
+    found = [sign_flips(rng.normal(size=20), seed=i) for i in range(300)]
+    assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.09
+    assert 0.4 <= np.mean(np.array(found) <= 0.5) <= 0.6
+
+
+def test_a_clear_difference_is_unlikely_by_chance_and_none_at_all_is_not():
+    a = [verdict(f"p{i}", 0, 60 + i % 3) for i in range(20)]
+    b = [verdict(f"p{i}", 0, 50) for i in range(20)]
+    found = compare(a, b, "similarity", confidence=0.95, seed=1)
+    assert found is not None
+    assert found.p < 0.001
+    assert found.prompts == 20
+    assert found.difference == difference(a, b, "similarity", confidence=0.95, seed=1)
+    alike = compare(a, a, "similarity", confidence=0.95, seed=1)
+    assert alike is not None
+    assert alike.p == 1
+    assert compare(a, [verdict("other", 0, 1)], "similarity", confidence=0.95, seed=1) is None
+
+
+def test_p_match_takes_the_best_of_each_column_by_itself():
+    """Summarization under GPT-4o in the paper's Table 1: precision."""
+    service = [(90.71, 97, 96), (88.04, 97, 92), (87.90, 96, 96)]
+    local = [(57.60, 64, 35), (73.54, 85, 65), (76.38, 93, 70), (75.67, 88, 75)]
+
+    def cells(rows):
+        return [Cell(mean=a, coverage_50=b, coverage_70=c) for a, b, c in rows]
+
+    found = p_match(cells(local), cells(service))
+    printed = (84.20, 95.88, 78.13)
+    assert (found.mean, found.coverage_50, found.coverage_70) == pytest.approx(printed, abs=0.01)
+    assert p_match(cells(local), []).mean is None
+    assert p_match(cells(local), cells([(50, 10, 0)])).coverage_70 is None
+
+
+def test_p_match_of_scores():
+    ours, theirs = (
+        summarise([verdict("a", 0, s), verdict("b", 0, s)], confidence=0.95, seed=1)
+        for s in (60, 80)
+    )
+    found = p_match([Cell.of(ours.similarity)], [Cell.of(theirs.similarity)])
+    assert (found.mean, found.coverage_50, found.coverage_70) == (75, 100, 0)

@@ -4,7 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from llamaduo.artifact import Json
-from llamaduo.config import FakeJudgeConfig, JudgeConfig, LlmJudgeConfig
+from llamaduo.config import (
+    FakeJudgeConfig,
+    JudgeConfig,
+    LlmJudgeConfig,
+    MemberConfig,
+    OverlapJudgeConfig,
+    PairwiseJudgeConfig,
+    PanelJudgeConfig,
+    ServiceConfig,
+)
 from llamaduo.records import JudgeFailure, Prompt, Record, Response, Verdict
 from llamaduo.service import Setting
 
@@ -48,8 +57,45 @@ class Judge(Protocol):
         """
 
 
+def scoring(config: JudgeConfig) -> dict[str, MemberConfig]:
+    """The judges whose scores count, by the name that their rows bear, and have here, too."""
+    if isinstance(config, PairwiseJudgeConfig):
+        return scoring(config.scores)
+    if isinstance(config, PanelJudgeConfig):
+        members = config.members.items()
+        return {name: one.model_copy(update={"name": name}) for name, one in members}
+    return {config.name: config}
+
+
+def clients(config: JudgeConfig) -> dict[str, ServiceConfig]:
+    """The services that a judge asks, by where they are in the configuration."""
+    found: dict[str, ServiceConfig] = {}
+
+    def look(at: str, one: JudgeConfig) -> None:
+        if isinstance(one, LlmJudgeConfig | PairwiseJudgeConfig):
+            found[f"{at}.client"] = one.client
+        if isinstance(one, PairwiseJudgeConfig):
+            look(f"{at}.scores", one.scores)
+        if isinstance(one, PanelJudgeConfig):
+            for name, member in one.members.items():
+                look(f"{at}.members.{name}", member)
+
+    look("judge", config)
+    return found
+
+
 def build(config: JudgeConfig, setting: Setting) -> Judge:
-    """The judge that the configuration names, with the service LLM that it asks, if any."""
+    """The judge whose scores count, with the service LLM that it asks, if any.
+
+    A panel's member goes by the name that it has in the panel. What `judge=pairwise` adds is built
+    by `pairwise.build`.
+    """
+    if isinstance(config, PairwiseJudgeConfig):
+        return build(config.scores, setting)
+    if isinstance(config, PanelJudgeConfig):
+        from llamaduo.judge.panel import PanelJudge
+
+        return PanelJudge(config.name, [build(one, setting) for one in scoring(config).values()])
     if isinstance(config, LlmJudgeConfig):
         from llamaduo import service
         from llamaduo.judge.llm import LlmJudge
@@ -59,6 +105,10 @@ def build(config: JudgeConfig, setting: Setting) -> Judge:
         from llamaduo.judge.fake import FakeJudge
 
         return FakeJudge(config)
+    if isinstance(config, OverlapJudgeConfig):
+        from llamaduo.judge.overlap import OverlapJudge
+
+        return OverlapJudge(config)
     from llamaduo.judge.embedding import EmbeddingJudge
 
     return EmbeddingJudge(config)

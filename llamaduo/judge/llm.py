@@ -66,16 +66,17 @@ class JudgePrompt:
     template: str
 
     @classmethod
-    def named(cls, name: str) -> "JudgePrompt":
-        """The prompt of a name.
+    def named(cls, name: str, folder: Path | None = None) -> "JudgePrompt":
+        """The prompt of a name; those that judge two answers lie in a folder of their own.
 
         Raises:
             ConfigError: there is no such file, or it does not begin with its version.
         """
-        known = sorted(path.stem for path in PROMPTS.glob("*.md"))
+        folder = PROMPTS if folder is None else folder
+        known = sorted(path.stem for path in folder.glob("*.md"))
         if name not in known:
             raise ConfigError(f"judge.prompt={name}: no such prompt. Use one of {', '.join(known)}")
-        text = (PROMPTS / f"{name}.md").read_text(encoding="utf-8")
+        text = (folder / f"{name}.md").read_text(encoding="utf-8")
         head = re.match(r"version: (\S+)\n\n", text)
         if head is None:
             raise ConfigError(
@@ -100,6 +101,10 @@ class JudgePrompt:
                 ("candidate answer", item.response.text),
             ]
         )
+        return self.filled(mark, blocks)
+
+    def filled(self, mark: str, blocks: Sequence[str]) -> str:
+        """The prompt with its texts, each fenced by the mark."""
         return Template(self.template).substitute(mark=mark, material="\n\n".join(blocks)).strip()
 
 

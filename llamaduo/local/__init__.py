@@ -36,6 +36,9 @@ class Local(Protocol):
         trained.
         """
 
+    def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
+        """Whether a prompt and an answer of that many tokens are within the model's context."""
+
     def train(
         self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
     ) -> Training:

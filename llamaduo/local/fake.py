@@ -26,6 +26,10 @@ class FakeLocal:
         """Its name and version; no hyperparameter changes what it answers."""
         return {"kind": "fake", "name": self.name, "version": VERSION}
 
+    def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
+        """Nothing is too long for it."""
+        return True
+
     def train(
         self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
     ) -> Training:

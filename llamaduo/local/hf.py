@@ -53,6 +53,19 @@ class HfLocal:
             "precision": RULE[device, hparams.quantization],
         }
 
+    def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
+        """By the positions that the model's configuration says it has, where it does."""
+        return len(self.chat.prompt_tokens(prompt)) + max_new_tokens <= self._context
+
+    @cached_property
+    def _context(self) -> float:
+        from transformers import AutoConfig
+
+        with weights.quiet_transformers():
+            config = AutoConfig.from_pretrained(self.weights.path).get_text_config()
+        found = getattr(config, "max_position_embeddings", None)
+        return float("inf") if found is None else float(found)
+
     def train(
         self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
     ) -> Training:

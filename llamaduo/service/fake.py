@@ -57,6 +57,8 @@ def reply_to(request: Request) -> str:
         return _more(request)
     if '"similarity"' in asked and (texts := unfenced(asked)):
         return _verdict(texts)
+    if '"better"' in asked and (texts := unfenced(asked)):
+        return _choice(texts)
     return _shorten(request.messages[-1].content)
 
 
@@ -88,3 +90,18 @@ def _verdict(texts: Mapping[str, str]) -> str:
     similarity, precision, reason = score(item)
     said = {"reason": reason, "similarity": round(similarity), "precision": round(precision)}
     return json.dumps(said)
+
+
+def _choice(texts: Mapping[str, str]) -> str:
+    """The answer of which more words are the task's, wherever it stands."""
+    task = {
+        word for name, text in texts.items() if name.startswith("task") for word in text.split()
+    }
+
+    def share(name: str) -> float:
+        words = texts[name].split()
+        return sum(word in task for word in words) / max(1, len(words))
+
+    a, b = share("answer A"), share("answer B")
+    better = "tie" if a == b else "A" if a > b else "B"
+    return json.dumps({"reason": f"shares {a:.2f} and {b:.2f}", "better": better})

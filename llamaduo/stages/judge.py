@@ -1,6 +1,6 @@
 """judge: a verdict on every response, and the figures that follow from the verdicts."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -9,27 +9,45 @@ from llamaduo.cost import Bill
 from llamaduo.errors import JudgeError
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
+from llamaduo.judge.panel import members
 from llamaduo.progress import bar
 from llamaduo.records import JudgeFailure, Pair, Record, Response, RowFile, Verdict, read_rows
 from llamaduo.scores import Scores, summarise
+from llamaduo.sequential import Rule
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
 from llamaduo.stages.ask import accounted
+from llamaduo.table import VerdictTable
 from llamaduo.tracking import Run
 
-VERSION = 2
-
+VERSION = 3
+TABLE = "verdicts.parquet"
 
 Row: TypeAlias = Verdict | JudgeFailure
 
 
 class Judged(Artifact):
-    """Verdicts and failures in `verdicts.jsonl`; `scores` is None where no judgement succeeded."""
+    """Verdicts and failures in `verdicts.parquet`; `scores` is None where no judgement succeeded.
+
+    `verdicts.jsonl` has them as they were given, those that were tried again included. `test_set`
+    is the fingerprint of the pairs whose responses were judged.
+    `left_out` counts the repeats that were not asked for, as the gate's decision was settled.
+    """
 
     scores: Scores | None
+    test_set: str
+    left_out: int = 0
+
+    def table(self, test_set: str | None = None) -> VerdictTable:
+        """The last that was said of each response and repeat, on that test set where one is named.
+
+        Raises:
+            DataError: they are on another test set, or the file is not whole.
+        """
+        return VerdictTable.read(self.home / TABLE, test_set)
 
     def rows(self) -> list[Row]:
-        """The last that was said of each response and repeat, by prompt, k and m."""
+        """The last that each judge said of a response and repeat, by prompt, k, judge and m."""
         rows = read_rows(self.home / "verdicts.jsonl", Verdict, JudgeFailure)
         last = _last(rows)
         return [last[key] for key in sorted(last)]
@@ -41,9 +59,14 @@ class Judged(Artifact):
         run.table("failures.json", [row for row in rows if isinstance(row, JudgeFailure)])
 
 
-def _last(rows: Iterable[Record]) -> dict[tuple[str, int, int], Row]:
-    """By prompt, k and m: a failure that was not final may have been tried again."""
-    return {(r.prompt_id, r.k, r.m): r for r in rows if isinstance(r, Verdict | JudgeFailure)}
+#: What tells rows apart: prompt, k, the judge's name, m.
+Key: TypeAlias = tuple[str, int, str, int]
+
+
+def _last(rows: Iterable[Record]) -> dict[Key, Row]:
+    """By prompt, k, judge and m: a failure that was not final may have been tried again."""
+    found = (row for row in rows if isinstance(row, Verdict | JudgeFailure))
+    return {(r.prompt_id, r.k, r.judge, r.m): r for r in found}
 
 
 def assess(
@@ -54,8 +77,13 @@ def assess(
     confidence: float,
     seed: int,
     label: str,
+    rule: Rule | None = None,
 ) -> Stage[Judged]:
-    """The stage that judges responses to the prompts of pairs, with their recorded responses."""
+    """The stage that judges responses to the prompts of pairs, with their recorded responses.
+
+    With a `rule`, repeats are asked for look by look, of the prompts that it still wants them for;
+    what it is made of then belongs to the identity.
+    """
     identity: dict[str, Json] = {
         "version": VERSION,
         "judge": judge.identity,
@@ -64,16 +92,18 @@ def assess(
         "confidence": confidence,
         "seed": seed,
     }
+    if rule is not None:
+        identity["rule"] = rule.identity
 
     def run(home: Path) -> Judged:
+        wanted = len(responses) * judge.repeats
         with RowFile(home / "verdicts.jsonl", Verdict, JudgeFailure) as rows:
             before = _last(rows.done)
-            done = {key for key, row in before.items() if not _may_yet_succeed(row)}
-            items, left = _to_judge(judge, pairs, responses, done)
+            asking = _Asking(judge, pairs, rows, rule)
             for row in bar(
-                judge.assess(items),
-                total=len(responses) * judge.repeats,
-                done=len(responses) * judge.repeats - left,
+                asking.rows(responses),
+                total=wanted,
+                done=len(asking.done),
                 what=f"judge {label}",
                 unit="verdicts",
             ):
@@ -85,11 +115,20 @@ def assess(
             row.bill.kept() if row is old.get(key) else row.bill for key, row in last.items()
         )
         unfinished = sum(map(_may_yet_succeed, found))
-        judged = Judged(home=home, scores=None, bill=bill, unfinished=unfinished)
-        scores = summarise(judged.rows(), confidence=confidence, seed=seed)
+        judged = Judged(
+            home=home, scores=None, test_set=digest(pairs), bill=bill, unfinished=unfinished
+        )
+        table = VerdictTable.of(judged.rows(), judged.test_set)
+        table.write(home / TABLE)
+        scores = summarise(table, confidence=confidence, seed=seed)
         failures = sum(isinstance(row, JudgeFailure) for row in found)
         metrics = {"failures": failures} if scores is None else scores.flat()
-        return judged.model_copy(update={"scores": scores, "metrics": metrics})
+        left_out = 0 if rule is None else wanted - len(found)
+        if rule is not None:
+            metrics = metrics | {"repeats_left_out": left_out, "repeats_of_all": wanted}
+        return judged.model_copy(
+            update={"scores": scores, "metrics": metrics, "left_out": left_out}
+        )
 
     return Stage("judge", Judged, identity, run, label)
 
@@ -98,25 +137,70 @@ def _may_yet_succeed(row: Record) -> bool:
     return isinstance(row, JudgeFailure) and not row.final
 
 
+class _Asking:
+    """Asks the members of a judge for what is not done yet, each for its own rows.
+
+    `done` are the keys that an earlier start has for good.
+    """
+
+    def __init__(
+        self, judge: Judge, pairs: Sequence[Pair], rows: RowFile, rule: Rule | None
+    ) -> None:
+        self.done = {k for k, row in _last(rows.done).items() if not _may_yet_succeed(row)}
+        self._members = members(judge)
+        self._pairs = {pair.id: pair for pair in pairs}
+        self._file = rows
+        self._rule = rule
+
+    def rows(self, responses: Sequence[Response]) -> Iterator[Row]:
+        """The rows that are left, as they come; each is in the file when the next is asked for."""
+        looks = {} if self._rule is None else self._rule.looks
+        for member in self._members:
+            if member.name not in looks:
+                yield from self._asked(member, responses, range(member.repeats))
+        if self._rule is None:
+            return
+        judges = [member for member in self._members if member.name in looks]
+        for at in range(max(map(len, looks.values()))):
+            for member in judges:
+                ends = (0, *looks[member.name])
+                if at + 1 < len(ends):
+                    yield from self._asked(member, responses, range(ends[at], ends[at + 1]))
+            wanting = self._rule.open(self._up_to(at))
+            responses = [one for one in responses if one.prompt_id in wanting]
+            if not responses:
+                return
+
+    def _asked(self, member: Judge, responses: Sequence[Response], repeats: range) -> Iterator[Row]:
+        return member.assess(_to_judge(member, self._pairs, responses, repeats, self.done))
+
+    def _up_to(self, look: int) -> list[Row]:
+        """The rows that there were at a look, also where an earlier start went further."""
+        assert self._rule is not None
+        seen = {name: ends[: look + 1][-1] for name, ends in self._rule.looks.items()}
+        last = _last(self._file.done).values()
+        return [row for row in last if row.judge not in seen or row.m < seen[row.judge]]
+
+
 def _to_judge(
     judge: Judge,
-    pairs: Sequence[Pair],
+    pairs: Mapping[str, Pair],
     responses: Sequence[Response],
-    done: Container[tuple[str, int, int]],
-) -> tuple[list[Item], int]:
-    """What is not done yet, and how many verdicts that is."""
-    by_id = {pair.id: pair for pair in pairs}
+    repeats: Iterable[int],
+    done: Container[Key],
+) -> list[Item]:
+    """What of these repeats a judge has not done yet."""
+    repeats = tuple(repeats)
     items = []
     for response in responses:
-        repeats = range(judge.repeats)
-        wanted = tuple(m for m in repeats if (response.prompt_id, response.k, m) not in done)
+        known = (response.prompt_id, response.k, judge.name)
+        wanted = tuple(m for m in repeats if (*known, m) not in done)
         if wanted:
-            pair = by_id[response.prompt_id]
-            item = Item(
-                prompt=pair.prompt, reference=pair.response, response=response, wanted=wanted
+            pair = pairs[response.prompt_id]
+            items.append(
+                Item(prompt=pair.prompt, reference=pair.response, response=response, wanted=wanted)
             )
-            items.append(item)
-    return items, sum(len(item.wanted or ()) for item in items)
+    return items
 
 
 class Anchored(Artifact):
@@ -130,7 +214,9 @@ class Anchored(Artifact):
 
 
 def anchor(judge: Judge, pairs: Sequence[Pair]) -> Stage[Anchored]:
-    """The stage that has the judge rank the anchors of some pairs before it is believed.
+    """The stage that has one judge rank the anchors of some pairs before it is believed.
+
+    A panel is checked member by member: in a mean, a sound one would hide an unsound one.
 
     Raises (when run):
         JudgeError: it ranks them wrongly.

@@ -68,6 +68,9 @@ class LocalContract:
         tuned = ask(asks, adapter=tmp_path / "adapter", **settings)
         assert tuned != ask(asks, **settings)
 
+    def test_a_short_prompt_and_answer_fit(self, local: Local, pairs: list[Pair]):
+        assert local.fits(pairs[0].prompt, 8)
+
     def test_identity_is_plain_json(self, local: Local, hparams: HparamsConfig):
         json.dumps(local.identity(hparams), allow_nan=False)
         assert local.name

@@ -39,7 +39,8 @@ def test_seconds_include_those_of_starts_that_were_stopped(lab):
     with pytest.raises(InterruptedError):
         lab.run(stage)
     lab.run(stage)
-    assert 0.4 <= lab.visits[0].seconds < 0.6
+    # What a file system says of a time may be a tick old.
+    assert 0.38 <= lab.visits[0].seconds < 0.6
 
 
 def test_a_clock_that_cannot_be_read_is_started_anew(lab):

@@ -225,6 +225,14 @@ def test_rows_in_parts_make_the_same_step(local: HfLocal, tmp_path: Path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
+def test_what_fits_is_a_matter_of_positions(local: HfLocal):
+    """SmolLM2-135M-Instruct has 8,192 of them."""
+    prompt = PAIRS[0].prompt
+    size = len(local.chat.prompt_tokens(prompt))
+    assert local.fits(prompt, 8192 - size)
+    assert not local.fits(prompt, 8193 - size)
+
+
 def test_pairs_that_do_not_fit_are_refused_by_name(local: HfLocal, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"max_length=20: 12 of 12 .*town-\d+ \d+; set"):
         local.train(PAIRS, hparams(max_length=20), seed=1, out=tmp_path)

@@ -492,8 +492,9 @@ def test_the_identity_holds_no_password(server, tmp_path):
 # Processes of their own
 
 CLIENT = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 sys.path[:0] = [{here!r}, {tests!r}]
 from test_live import rows, service
 from llamaduo.errors import BudgetReached

@@ -7,13 +7,14 @@ from conftest import composed, pair
 from standin import Standin, Wire
 
 from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached
+from llamaduo.errors import BudgetReached, DataError
 from llamaduo.judge.embedding import EmbeddingJudge
 from llamaduo.judge.fake import FakeJudge
 from llamaduo.judge.llm import LlmJudge
 from llamaduo.records import JudgeFailure, Response, Verdict
 from llamaduo.service import Completion, Failure
 from llamaduo.stage import Lab
+from llamaduo.stages import digest
 from llamaduo.stages.judge import anchor, assess
 from llamaduo.tracking import MemoryTracker
 
@@ -127,7 +128,7 @@ def test_the_tables_show_verdicts_and_failures_without_the_money_of_each(tmp_pat
         assert "bill" not in table
 
 
-def test_anchors_are_judged_once_whatever_the_repeats_and_their_bill_is_kept(tmp_path):
+def test_anchors_are_judged_once_each_and_their_bill_is_kept(tmp_path):
     from llamaduo.stages.collect import read_pairs, source_of
 
     task = composed("+experiment=summarize").task
@@ -155,3 +156,17 @@ def test_rows_of_judges_without_a_bill_are_written_as_before(row):
 def test_judges_without_a_service_give_one_verdict_each(tmp_path):
     for judge in (FakeJudge, EmbeddingJudge):
         assert judge.repeats == 1
+
+
+def test_the_table_is_kept_whole_and_refused_for_another_test_set(tmp_path):
+    odd = {"p0/0/1": DOWN, "p1/1/2": NEVER}
+    judged = run(tmp_path, Live(odd))
+    before = judged.table(digest(PAIRS))
+    assert before.rows() == judged.rows()
+    assert (len(before), before.failed.sum()) == (12, 2)
+    other = digest([pair(7)])
+    with pytest.raises(DataError, match=rf"{digest(PAIRS)}.*{other}"):
+        judged.table(other)
+    again = run(tmp_path, Live())
+    assert again.table().rows() == again.rows()
+    assert again.table().failed.sum() == 1, "that which might pass was tried again"

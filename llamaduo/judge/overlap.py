@@ -1,0 +1,178 @@
+"""A judge that counts: shared words and letters, and what the prompt bears out; no model at all.
+
+docs/judges.md says what it measures. It sees the surface of a text only, which is why it makes a
+second opinion beside `judge=embedding` that can be had anywhere, and a poor only one.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from llamaduo.artifact import Json
+from llamaduo.config import OverlapJudgeConfig
+from llamaduo.judge import Item
+from llamaduo.judge.facts import Evidence, unfinished
+from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.text import rouge_l_of, sentences, stems, words
+
+#: Raised whenever a verdict may change; every number below is part of what it stands for.
+VERSION = "1"
+
+LETTERS, TERMS = 0.4, 0.3  # shares of similarity; the rest is ROUGE-L
+ORDERS = range(1, 7)  # letters in a row that are compared with the reference
+SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference for nothing
+PIECE = 4  # letters in a row that are looked for in the prompt
+BACKED = 0.8  # share of an answer's pieces in the prompt from which it counts as grounded
+PER_FACT = 0.7  # what one unsupported fact leaves of its sentence
+RUN = 5  # stems in a row that make a copy
+FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
+COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
+REACH = 8  # stems of the prompt within which neighbours belong together
+TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
+DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
+UNFINISHED = 0.5  # what breaking off leaves of an answer
+
+
+def _letters(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _terms(text: str) -> list[str]:
+    return [word.casefold() for word in words(text)]
+
+
+def _runs(text: str, length: int) -> Counter[str]:
+    return Counter(text[at : at + length] for at in range(len(text) - length + 1))
+
+
+def letters_f(a: str, b: str) -> float:
+    """Mean F of shared runs of one to six letters, 0 to 1; white space counts as one letter."""
+    a, b = _letters(a), _letters(b)
+    found = []
+    for length in ORDERS:
+        ours, theirs = _runs(a, length), _runs(b, length)
+        total = ours.total() + theirs.total()
+        if total:
+            found.append(2 * (ours & theirs).total() / total)
+    return sum(found) / len(found) if found else 0.0
+
+
+def terms_cosine(a: str, b: str) -> float:
+    """Cosine of the words and neighbouring word pairs of two texts, 0 to 1.
+
+    Each counts 1 + log of how often it is there.
+    """
+    ours, theirs = _weights(a), _weights(b)
+    shared = sum(weight * theirs.get(term, 0.0) for term, weight in ours.items())
+    norms = math.sqrt(sum(w * w for w in ours.values()) * sum(w * w for w in theirs.values()))
+    return min(1.0, shared / norms) if norms else 0.0
+
+
+def _weights(text: str) -> dict[str, float]:
+    terms = _terms(text)
+    counts = Counter(terms) + Counter(f"{one} {other}" for one, other in pairwise(terms))
+    return {term: 1 + math.log(count) for term, count in counts.items()}
+
+
+@lru_cache(maxsize=64)  # the K answers to a prompt are judged one after the other
+def _evidence(text: str) -> tuple[Evidence, frozenset[str]]:
+    return Evidence(text), frozenset(_runs(_letters(text), PIECE))
+
+
+class OverlapJudge:
+    """Scores by counting: deterministic, without weights, about a millisecond a verdict."""
+
+    version = VERSION
+    repeats = 1
+
+    def __init__(self, config: OverlapJudgeConfig) -> None:
+        self.name = config.name
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """Kind and version, which stands for the rules and their numbers."""
+        return {"kind": "overlap", "version": self.version}
+
+    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+        """A verdict per item, or the cause why there is none, in the order of the items."""
+        for item in items:
+            cause = _unfit(item)
+            if cause is None:
+                yield self._verdict(item)
+            else:
+                yield JudgeFailure(
+                    prompt_id=item.prompt.id,
+                    k=item.response.k,
+                    cause=cause,
+                    judge=self.name,
+                    version=self.version,
+                )
+
+    def _verdict(self, item: Item) -> Verdict:
+        similarity, precision, reason = score(item)
+        return Verdict(
+            prompt_id=item.prompt.id,
+            k=item.response.k,
+            similarity=similarity,
+            precision=precision,
+            reason=reason,
+            judge=self.name,
+            version=self.version,
+        )
+
+
+def _unfit(item: Item) -> str | None:
+    if not any(message.role == "user" for message in item.prompt.messages):
+        return "the prompt has no user message to hold the answer against"
+    if not words(item.prompt.user):
+        return "the prompt's last user message has no words"
+    return None if words(item.reference) else "the reference has no words"
+
+
+def score(item: Item) -> tuple[float, float, str]:
+    """Similarity to the reference, precision by the prompt, 0 to 100 each, and the figures."""
+    answer, reference = item.response.text, item.reference
+    length, limit = len(words(answer)), len(words(reference))
+    if not length:
+        return 0.0, 0.0, "the answer has no words"
+    brevity = min(1.0, SPARE_LENGTH * limit / length)
+    letters, terms = letters_f(answer, reference), terms_cosine(answer, reference)
+    rouge = rouge_l_of(_terms(answer), _terms(reference))
+    alike = LETTERS * letters + TERMS * terms + (1 - LETTERS - TERMS) * rouge
+    borne, why = borne_out(answer, item.prompt.user)
+    reason = (
+        f"{length} words for {limit}, letters {letters:.2f}, words {terms:.2f}, ROUGE-L"
+        f" {rouge:.2f}; {why}"
+    )
+    return min(100.0, 100 * brevity * alike), min(100.0, 100 * brevity * borne), reason
+
+
+def borne_out(answer: str, prompt: str) -> tuple[float, str]:
+    """How far a prompt bears an answer out that has words, 0 to 1, length apart; the figures."""
+    evidence, pieces = _evidence(prompt)
+    total = backed = shares = 0.0
+    wrong: list[str] = []
+    for part in sentences(answer):
+        weight = len(words(part))
+        text = _letters(part)
+        mine = [text[at : at + PIECE] for at in range(max(1, len(text) - PIECE + 1))]
+        share = sum(piece in pieces for piece in mine) / len(mine)
+        facts = evidence.unsupported(part)
+        wrong += facts
+        total += weight
+        shares += weight * share
+        backed += weight * min(1.0, share / BACKED) * PER_FACT ** len(facts)
+    said = stems(answer)
+    copied = evidence.copied(said, RUN)
+    own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
+    near, pairs = evidence.neighbours(said, REACH)
+    together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
+    order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
+    ended = UNFINISHED if unfinished(answer) else 1.0
+    why = f"in the prompt {shares / total:.0%}"
+    if wrong:
+        why += f", not in the prompt: {', '.join(wrong[:5])}"
+    why += f", copied {copied:.0%}, in order {order:.2f}" + ", breaks off" * (ended < 1)
+    return backed / total * own * order * ended, why
