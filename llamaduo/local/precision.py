@@ -17,6 +17,8 @@ stay in bfloat16 values everywhere.
 """
 
 import contextlib
+import copy
+import functools
 import importlib
 import logging
 import sys
@@ -46,6 +48,18 @@ def device_class() -> str:
 
 def load_for_training(folder: Path, quantization: str) -> Any:
     """The base as it is trained: frozen values, on the device."""
+    if device_class() == "cpu" and quantization == "nf4":
+        # On a CPU, rounding to 4 bits takes longer than all else of loading: do it once.
+        return copy.deepcopy(_quantised(folder))
+    return _load(folder, quantization)
+
+
+@functools.lru_cache(maxsize=1)
+def _quantised(folder: Path) -> Any:
+    return _load(folder, "nf4")
+
+
+def _load(folder: Path, quantization: str) -> Any:
     import_bitsandbytes()
     settings: dict[str, Any] = {"dtype": torch.bfloat16, "use_safetensors": True}
     if quantization == "nf4":
