@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 
 from llamaduo.config import Limits
 
-MARGIN = 0.025  # below a known limit, for what is delayed on the way and arrives closer together
+MARGIN = 0.02  # below a known limit, for what is delayed on the way and arrives closer together
 CARRY = 0.015  # seconds' worth of calls that a late turn may make up for at most
 
 START = 100.0  # calls a second with which an unknown limit is first tried
 DOUBLES = 0.2  # seconds in which that doubles
+SHOWS = 1.0  # seconds over which calls that are accepted show a rate, before any is refused
 SLOWEST = 0.01
 MOST = 1e5  # calls a second; more are not told from no limit
 AT_RISK = 1 / 32  # of the calls still to be made may be under way before any rate has been tried
@@ -215,7 +216,8 @@ class Pace:
             amount = limit.amount(tokens)
             self._is.levels[limit.name] -= limit.charge(amount, largest[limit.name])
             largest[limit.name] = max(amount, FADES * largest[limit.name])
-        self._is.level -= 1
+        # Calls at risk do not wait for the level, so they are not to be made up for either.
+        self._is.level = max(-1.0, self._is.level - 1)
         return tokens
 
     def accepted(self, sent: float, size: Size, taken: Tokens, counted: Tokens) -> None:
@@ -236,6 +238,9 @@ class Pace:
         state.this_run += 1
         state.lately += 1
         state.share *= RECENT
+        if not state.refused:
+            seen = state.this_run / max(SHOWS, self._now - state.resumed)
+            state.rate = max(state.rate, min(MOST, seen))
         if sent >= state.cut_at and not state.pending:
             state.streak = 0
 

@@ -373,3 +373,13 @@ def test_processes_that_use_a_service_are_counted_while_they_do():
     assert pace.shared_by("a", []) == 1
     assert pace.shared_by("b", ["a", "c"]) == 3
     assert Pace(told, pace.state, 60.0, chance).shared_by("a", []) == 1
+
+
+def test_calls_at_risk_leave_no_debt():
+    pace, size = Pace(limits(), None, 0.0, random.Random(1)), Size(400, 100)
+    for i in range(4000):  # many rows are ahead, so that none of these has to wait
+        now = i / 1000
+        pace = Pace(limits(), pace.state, now, random.Random(1))
+        assert pace.wait(size, flying=40, ahead=9000) == 0
+        pace.accepted(now, size, pace.take(size), Tokens(100, 50))
+    assert pace.wait(size, flying=40, ahead=41) < 0.01
