@@ -142,15 +142,16 @@ def _system(exp: Experiment, read: Read, base: VerdictTable) -> dict[str, Any]:
 
 def costs(migrator: Migrator, migration: Migration) -> CostFacts:
     """What the migration took and what a thousand answers take afterwards, at today's prices."""
-    exp, visits = migrator.exp, migrator.lab.visits
+    visits = migrator.lab.visits
     bill, seconds = migrator.lab.embodied()
     price = migrator.service.price
     latency = migration.test["tuned"].latency if "tuned" in migration.test else None
-    hourly = exp.local.usd_per_hour
+    hourly = migrator.lab.rates.usd_per_hour
     local = None
     if latency is not None and hourly is not None:
         local = hourly * Decimal(str(latency)) * 1000 / 3600
     made = [visit for visit in visits if not visit.reused]
+    taken_spent, taken_embodied = migrator.lab.taken()
     return CostFacts(
         spent=migrator.lab.spent(),
         embodied=bill,
@@ -160,6 +161,8 @@ def costs(migrator: Migrator, migration: Migration) -> CostFacts:
         simulated=price is not None and price.simulated,
         local_seconds_per_1000=None if latency is None else 1000 * latency,
         local_usd_per_1000=local,
+        taken_spent=taken_spent,
+        taken_embodied=taken_embodied,
     )
 
 
@@ -294,6 +297,7 @@ def _stage(lab: Lab, visit: Visit) -> StageFacts:
         bill=visit.bill,
         tokens=tokens,
         other_versions={k: v for k, v in record["versions"].items() if now.get(k) != v},
+        taken=visit.taken,
     )
 
 

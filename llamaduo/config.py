@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llamaduo.artifact import Json
 from llamaduo.cost import Price
+from llamaduo.cost.terms import Hardware, Workload
 from llamaduo.redact import redacted
 
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
@@ -444,7 +445,8 @@ class Budget(Config):
 class Experiment(Config):
     """A whole migration: one choice of each group, and the values that belong to none.
 
-    `dry_run` asks for the plan of it in place of the migration.
+    `dry_run` asks for the plan of it in place of the migration. `workload` and `hardware` are what
+    the cost decision at its end is for; they decide no result.
     """
 
     name: str
@@ -463,6 +465,8 @@ class Experiment(Config):
     synthesis: SynthesisConfig
     gate: GateConfig
     yardsticks: YardsticksConfig
+    workload: Workload
+    hardware: Hardware
     tracking: TrackingConfig
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ from pydantic import Field
 from llamaduo.agreement import Agreement
 from llamaduo.bias import LengthBias, SelfPreference
 from llamaduo.cost import Bill
+from llamaduo.cost.decision import Decision as CostDecision
+from llamaduo.cost.tally import Taken
 from llamaduo.gate import Decision
 from llamaduo.judge.anchors import AnchorTable
 from llamaduo.judge.pairwise import WinRate
@@ -152,6 +154,7 @@ class StageFacts(Record):
 
     `tokens` by what became of them (read, written, trained on), as far as they were counted;
     `made` is a time in ISO form; `other_versions` are those of libraries that have changed since.
+    `taken` is what its machine took, None in an outcome of before that was kept.
     """
 
     name: str
@@ -164,13 +167,16 @@ class StageFacts(Record):
     bill: Bill
     tokens: dict[str, int]
     other_versions: dict[str, str]
+    taken: Taken | None = None
 
 
 class CostFacts(Record):
     """What the migration took, and what a thousand answers take afterwards; unknown is None.
 
-    `spent` is what this run paid, `embodied` what all that it rests on took when it was made.
-    `service_usd_per_1000` is nominal where `simulated`.
+    `spent` is what this run paid, `embodied` what all that it rests on took when it was made;
+    `taken_spent` and `taken_embodied` are the machine's part of it. `service_usd_per_1000` is
+    nominal where `simulated`. `decision` is that of the configured workload and hardware, None
+    where `undecided` says what is missing. What has a default is None in an older outcome.
     """
 
     spent: Bill
@@ -181,6 +187,10 @@ class CostFacts(Record):
     simulated: bool
     local_seconds_per_1000: float | None
     local_usd_per_1000: Decimal | None
+    taken_spent: Taken | None = None
+    taken_embodied: Taken | None = None
+    decision: CostDecision | None = None
+    undecided: str | None = None
 
 
 class Outcome(Record):

@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from llamaduo import report_charts as charts
+from llamaduo import report_cost as costs
 from llamaduo import report_curves as curves
 from llamaduo import report_evaluation as evaluation
 from llamaduo import report_figures as figures
@@ -50,6 +51,7 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     times = figures.duration(cost.seconds_spent), figures.duration(cost.seconds_embodied)
     yield "compute", _twice(*times)
     yield "1,000 answers", f"service {words.service_price(cost)}; local {words.local_price(cost)}"
+    yield "break-even", costs.decision(cost)
     yield "champion", words.champion(outcome)
     yield "next", words.following(outcome)
     if switch := words.switch(outcome):
@@ -142,6 +144,8 @@ def _html(outcome: Outcome) -> str:
         by_prompt=charts.each(charts.by_prompt, outcome),
         curves=curves.curves(alone) if outcome.readings else [],
         volumes=[chart for chart in volumes if chart is not None],
+        costs=costs,
+        accumulated=costs.accumulated(outcome),
         evaluation=evaluation,
         evaluated=outcome.evaluation != Evaluation() or bool(evaluation.variances(outcome)),
         several_judges=len(judges(alone)) > 1,

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from llamaduo import progress, report, tracking
 from llamaduo.account import account
 from llamaduo.config import Experiment, MlflowTrackingConfig
+from llamaduo.cost import tally
+from llamaduo.cost.from_run import decided
+from llamaduo.cost.rates import rates_of
+from llamaduo.cost.words import months
 from llamaduo.errors import BudgetReached
 from llamaduo.migrate import Migrator
-from llamaduo.outcome import Outcome
+from llamaduo.outcome import CostFacts, Outcome
 from llamaduo.redact import redacted
 from llamaduo.report_series import Named
 from llamaduo.scores import Estimate
@@ -26,7 +30,8 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
     with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
         # The price book is the same for all; what a run paid is among its metrics.
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
-        lab = Lab(exp.tracking.home, tracked, say)
+        rates = rates_of(exp.hardware, exp.local.usd_per_hour)
+        lab = Lab(exp.tracking.home, tracked, say, rates=rates)
         migrator = Migrator(exp, lab)
         try:
             migration = migrator.run()
@@ -43,6 +48,7 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
         outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
+        outcome = decided(outcome, exp.workload, exp.hardware, migrator.service.price)
         page = report.write(outcome, exp.tracking.home / "reports")
         if isinstance(exp.tracking, MlflowTrackingConfig):
             # Takes seconds, and without MLflow there is nowhere to keep them: `llamaduo.report`
@@ -67,6 +73,27 @@ def _bounded(found: Estimate) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
+def _costs(cost: CostFacts) -> dict[str, float]:
+    """What the run paid and took, and the decision; what nobody knows is left out."""
+    figures = {"cost/simulated_usd": float(cost.embodied.simulated_usd)}
+    for name, bill, seconds, taken in (
+        ("spent", cost.spent, cost.seconds_spent, cost.taken_spent),
+        ("embodied", cost.embodied, cost.seconds_embodied, cost.taken_embodied),
+    ):
+        figures[f"cost/seconds_{name}"] = seconds
+        if bill.usd is not None:
+            figures[f"cost/usd_{name}"] = float(bill.usd)
+        if taken is not None:
+            figures |= tally.metrics(bill, taken, f"_{name}")
+    if (found := cost.decision) is not None:
+        figures["cost/service_month"] = float(found.service_month)
+        figures["cost/local_month"] = float(found.local_month)
+        figures |= {f"cost/saving_{x.months}_months": float(x.amount) for x in found.savings}
+        if found.break_even is not None:
+            figures["cost/break_even_months"] = float(found.break_even)
+    return figures
+
+
 def _record(outcome: Outcome, tracked: Run) -> None:
     figures: dict[str, float] = {}
     for system in outcome.systems:
@@ -77,14 +104,7 @@ def _record(outcome: Outcome, tracked: Run) -> None:
             figures |= {f"{prefix}/{metric}_over_base{k}": v for k, v in _bounded(over).items()}
         for metric, p in system.over_base_p.items():
             figures[f"{prefix}/{metric}_over_base_p"] = p
-    cost = outcome.cost
-    figures["cost/seconds_spent"] = cost.seconds_spent
-    figures["cost/seconds_embodied"] = cost.seconds_embodied
-    figures["cost/simulated_usd"] = float(cost.embodied.simulated_usd)
-    for name, bill in (("spent", cost.spent), ("embodied", cost.embodied)):
-        if bill.usd is not None:
-            figures[f"cost/usd_{name}"] = float(bill.usd)
-    tracked.metrics(figures)
+    tracked.metrics(figures | _costs(outcome.cost))
     for round in outcome.rounds:
         costs = {"cost/seconds": round.seconds, "cost/simulated": float(round.bill.simulated_usd)}
         if round.bill.usd is not None:
@@ -95,6 +115,8 @@ def _record(outcome: Outcome, tracked: Run) -> None:
         tracked.metrics({**costs, **level, "train/tokens": round.tokens}, step=round.number)
         tracked.series(f"train/loss_round_{round.number}", round.losses)
     tags: dict[str, str] = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
+    if (found := outcome.cost.decision) is not None:
+        tags["llamaduo.break_even"] = months(found.break_even, found.searched)
     if outcome.champion is not None:
         tags["llamaduo.champion"] = outcome.champion.uri
     tracked.tags(tags)

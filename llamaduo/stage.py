@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 
 from llamaduo import progress, room
 from llamaduo.artifact import Artifact, Json, fingerprint, settle, write_atomically
-from llamaduo.cost import Bill
+from llamaduo.cost import Bill, energy, tally
+from llamaduo.cost.rates import UNKNOWN, Rates
 from llamaduo.errors import LabError
 from llamaduo.tracking import Run
 
@@ -52,7 +53,10 @@ class Stage(Generic[A]):
 
 @dataclass(frozen=True)
 class Visit:
-    """What `Lab.run` did for one stage: built it in `seconds`, or found it (`reused`)."""
+    """What `Lab.run` did for one stage: built it in `seconds`, or found it (`reused`).
+
+    `taken` is what its machine took when it was made.
+    """
 
     name: str
     label: str
@@ -61,6 +65,7 @@ class Visit:
     seconds: float
     bill: Bill
     reused: bool
+    taken: tally.Taken
 
 
 @dataclass
@@ -68,7 +73,8 @@ class Lab:
     """A folder of finished stages, and the tracked run on whose behalf they are looked up or built.
 
     `say` is told a line per stage. `visits` lists what was done, in order; `other_versions` has the
-    libraries with which reused stages were made, where other versions are installed now.
+    libraries with which reused stages were made, where other versions are installed now. `rates`
+    say what the machine takes.
     """
 
     home: Path
@@ -76,6 +82,7 @@ class Lab:
     say: Callable[[str], None] = print
     visits: list[Visit] = field(default_factory=list)
     other_versions: list[str] = field(default_factory=list)
+    rates: Rates = UNKNOWN
 
     def spent(self) -> Bill:
         """What the stages that were built, not found, took of the service LLM, and paid anew."""
@@ -85,6 +92,12 @@ class Lab:
         """What all stages took when they were made, and the seconds; each counted once."""
         once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
         return Bill.total(visit.bill for visit in once), sum(visit.seconds for visit in once)
+
+    def taken(self) -> tuple[tally.Taken, tally.Taken]:
+        """What the machine took for the stages that were built, and for all when they were made."""
+        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
+        made = tally.total(visit.taken for visit in self.visits if not visit.reused)
+        return made, tally.total(visit.taken for visit in once)
 
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
         """The artifact of a stage: the stored one, or built now, by one process at a time.
@@ -121,6 +134,7 @@ class Lab:
                 seconds=seconds,
                 bill=artifact.bill,
                 reused=reused,
+                taken=tally.kept(record.get("taken"), seconds, self.rates),
             )
         )
         self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
@@ -166,22 +180,24 @@ class Lab:
             run.params(stage.identity)
             part.mkdir(exist_ok=True)
             clock = _Clock(part)
-            artifact = _finished(stage, part)
-            if artifact is None:
-                artifact = stage.run(part)
-                # What the artifact stands for is on the disk before it is.
-                settle(part)
-                artifact.save()
+            with energy.meter() as metered:
+                artifact = _finished(stage, part)
+                if artifact is None:
+                    artifact = stage.run(part)
+                    # What the artifact stands for is on the disk before it is.
+                    settle(part)
+                    artifact.save()
             seconds = clock.seconds()
-            bill = artifact.bill
-            costs = {"cost/seconds": seconds, "cost/simulated_usd": float(bill.simulated_usd)}
-            if bill.usd is not None:
-                costs["cost/usd"] = float(bill.usd)
-            run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()} | costs)
+            taken = tally.taken(metered, seconds, clock.before, self.rates)
+            run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()})
+            run.metrics(_costs(artifact.bill, taken))
+            if taken.energy is not None:
+                run.tags({"llamaduo.energy": str(taken.energy)})
             artifact.publish(run)
             record = {
                 "run_id": run.id,
                 "seconds": seconds,
+                "taken": taken.model_dump(mode="json"),
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "identity": stage.identity,
                 "versions": versions(),
@@ -227,6 +243,11 @@ class _Clock:
         kept.write_text(json.dumps({"before": self._before, "began": time.time()}))
         self._began = time.monotonic()
 
+    @property
+    def before(self) -> float:
+        """Seconds of starts that were stopped."""
+        return self._before
+
     def seconds(self) -> float:
         """Seconds until now."""
         return self._before + time.monotonic() - self._began
@@ -260,6 +281,14 @@ def _record(home: Path) -> dict[str, Any]:
             "away and the stage is made again"
         ) from error
     return record
+
+
+def _costs(bill: Bill, taken: tally.Taken) -> dict[str, float]:
+    """What a stage paid and took, and beside it what its calls cost when they were first made."""
+    whole = {"cost/simulated_usd": float(bill.simulated_usd)}
+    if bill.usd is not None:
+        whole["cost/usd"] = whole["cost/service_usd_embodied"] = float(bill.usd)
+    return whole | tally.metrics(bill.paid(), taken)
 
 
 def _title(stage: Stage[A], round: int | None) -> str:

@@ -17,6 +17,8 @@ GROUPS = (
     "synthesis",
     "gate",
     "yardsticks",
+    "workload",
+    "hardware",
     "tracking",
 )
 
@@ -64,7 +66,7 @@ def test_every_file_opens_with_what_it_is_and_how_to_use_it(path: Path):
     comment = next(line for line in lines if not line.startswith("# @package"))
     assert comment.startswith("# ")
     stem = path.stem
-    commands = {name: f"llamaduo.{name}" for name in ("ask", "doctor", "report")}
+    commands = {name: f"llamaduo.{name}" for name in ("ask", "cost", "doctor", "report")}
     commands["config"] = "python -m llamaduo"
     used = commands.get(stem, f"={stem}")
     assert used in comment

@@ -12,6 +12,8 @@ from typing import Any
 from starts import At, Start
 
 TIMES = {"made", "seconds", "seconds_spent", "seconds_embodied", "local_seconds_per_1000"}
+# Energy, its price and the cost decision follow from times.
+TIMES |= {"taken", "taken_spent", "taken_embodied", "local_usd_per_1000"}
 OF_THIS_START = {"run_id", "home", "command", "spent", "reused"}
 
 
@@ -68,7 +70,8 @@ class Folder:
             "FROM runs r JOIN metrics m ON m.run_uuid = r.run_uuid "
             "JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'llamaduo.stage' "
             "JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = 'llamaduo.fingerprint' "
-            "WHERE r.status = 'FINISHED' AND m.key NOT LIKE '%second%'"
+            "WHERE r.status = 'FINISHED' AND m.key NOT LIKE '%second%' "
+            "AND m.key NOT LIKE 'cost/energy%' AND m.key NOT LIKE 'cost/compute%'"
         )
         return dict(rows)
 
@@ -109,7 +112,7 @@ class Near:
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for key, each in value.items():
-            if key not in TIMES | OF_THIS_START:
+            if key not in TIMES | OF_THIS_START and f"{path}/{key}" != "/cost/decision":
                 yield from _leaves(each, f"{path}/{key}")
     elif isinstance(value, list):
         for i, each in enumerate(value):

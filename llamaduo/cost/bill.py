@@ -1,4 +1,4 @@
-"""What calls and machines cost. Unknown is None, never 0; money is Decimal, in US dollars."""
+"""What calls to a service LLM cost. Unknown is None, never 0; money is Decimal, in US dollars."""
 
 from collections.abc import Iterable
 from decimal import Decimal
