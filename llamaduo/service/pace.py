@@ -216,8 +216,7 @@ class Pace:
             amount = limit.amount(tokens)
             self._is.levels[limit.name] -= limit.charge(amount, largest[limit.name])
             largest[limit.name] = max(amount, FADES * largest[limit.name])
-        # Calls at risk do not wait for the level, so they are not to be made up for either.
-        self._is.level = max(-1.0, self._is.level - 1)
+        self._is.level -= 1
         return tokens
 
     def accepted(self, sent: float, size: Size, taken: Tokens, counted: Tokens) -> None:
@@ -239,8 +238,10 @@ class Pace:
         state.lately += 1
         state.share *= RECENT
         if not state.refused:
-            seen = state.this_run / max(SHOWS, self._now - state.resumed)
-            state.rate = max(state.rate, min(MOST, seen))
+            seen = min(MOST, state.this_run / max(SHOWS, self._now - state.resumed))
+            if seen > state.rate:
+                # Calls at risk did not wait for the level, and need not be made up for.
+                state.rate, state.level = seen, max(state.level, -1.0)
         if sent >= state.cut_at and not state.pending:
             state.streak = 0
 
