@@ -106,7 +106,7 @@ import logging, sys
 from llamaduo import redact
 redact.watch()
 logging.basicConfig(level=logging.INFO, filename="log", format="%(name)s %(message)s")
-log = logging.getLogger("some.library")
+log = logging.getLogger("some.package")
 log.info("call %s with %d headers", "sk-planted-4f1c9a7702e1", 2)
 log.info("args stay %s", "as they are")
 log.info("wrong %d", "arguments")
@@ -135,7 +135,7 @@ def test_logs_and_last_words_hold_no_secret(tmp_path):
     for text in (log, done.stderr):
         assert "4f1c9a7702e1" not in text
         assert "planted-in-environment" not in text
-    assert "some.library call sk-*** with 2 headers" in log
+    assert "some.package call sk-*** with 2 headers" in log
     assert "args stay as they are" in log
     assert "Traceback" in log
     assert "ValueError: Bearer ***" in log
