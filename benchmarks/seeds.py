@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-from llamaduo.outcome import Outcome, SystemFacts
-from llamaduo.records import Verdict
+from llamaduo.comparison import rows_of
+from llamaduo.outcome import Outcome
 from llamaduo.scores import METRICS, Estimate, difference
 
 ROWS = ("tuned", "base", "service", "first two sentences", "whole prompt")
@@ -31,25 +31,6 @@ def outcome_of(seed: int, home: Path, words: list[str]) -> Outcome:
         sys.exit(done.stderr)
     page = Path(done.stdout.strip().splitlines()[-1].split(maxsplit=1)[1])
     return Outcome.model_validate_json(page.with_name("outcome.json").read_text(encoding="utf-8"))
-
-
-def rows_of(system: SystemFacts) -> list[Verdict]:
-    """The scores of a system as verdicts, for the functions that compare them."""
-    return [
-        Verdict(
-            prompt_id=prompt.prompt_id,
-            k=k,
-            similarity=similarity,
-            precision=precision,
-            reason="",
-            judge="",
-            version="",
-        )
-        for prompt in system.prompts
-        for k, (similarity, precision) in enumerate(
-            zip(prompt.similarity, prompt.precision, strict=True)
-        )
-    ]
 
 
 def over(outcome: Outcome, other: str) -> dict[str, Estimate | None]:

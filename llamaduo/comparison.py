@@ -142,10 +142,11 @@ def alike(one: Difference) -> bool:
 
 def less(a: SystemFacts, b: SystemFacts, metric: Metric) -> Comparison | None:
     """One system less another on the prompts that both have; None where they share none."""
-    return compare(_rows(a), _rows(b), metric, confidence=CONFIDENCE, seed=SEED)
+    return compare(rows_of(a), rows_of(b), metric, confidence=CONFIDENCE, seed=SEED)
 
 
-def _rows(of: SystemFacts) -> list[Verdict]:
+def rows_of(of: SystemFacts) -> list[Verdict]:
+    """The scores of a system as verdicts, for the functions that compare them."""
     return [
         Verdict(
             prompt_id=one.prompt_id,

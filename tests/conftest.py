@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,26 @@ def composed(*overrides: str) -> Experiment:
     """The experiment that these words on the command line make."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         return cli.validated(compose("config", overrides=list(overrides)), Experiment)
+
+
+def called(
+    module: str,
+    cwd: Path,
+    *args: str,
+    prefix: tuple[str, ...] = (),
+    timeout: float = 120,
+    **env: str,
+) -> subprocess.CompletedProcess[str]:
+    """`python -m` a module as typed in a folder, under the command `prefix`."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", module, *args],
+        cwd=cwd,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 @pytest.fixture

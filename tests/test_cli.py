@@ -7,21 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FAKES, columns, coverage_file
+from conftest import FAKES, called, columns, coverage_file
 
 FAKE = ["+experiment=summarize", *FAKES, "tracking=memory"]
 
 
-def llamaduo(cwd: Path, *args: str, prefix: tuple[str, ...] = (), module: str = "llamaduo", **env):
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", module, *args],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+def llamaduo(cwd: Path, *args: str, module: str = "llamaduo", **more):
+    return called(module, cwd, *args, **more)
 
 
 def complaint(done) -> str:

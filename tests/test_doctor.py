@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FAKES, composed
+from conftest import FAKES, called, composed
 from huggingface_hub import constants
 from test_weights import CONFIG, MODEL, SMOLLM2, toy_wheel
 from toy_service import reply, serving
@@ -23,16 +23,8 @@ FAKE = ["+experiment=summarize", *FAKES]
 NO_GPU = Devices(gpus=(), cuda=None, bf16=False, error=None)
 
 
-def call(cwd: Path, *args: str, prefix: tuple[str, ...] = (), **env: str):
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", "llamaduo.doctor", *args],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+def call(cwd: Path, *args: str, **more):
+    return called("llamaduo.doctor", cwd, *args, **more)
 
 
 def row(page: str, name: str) -> str:

@@ -1,16 +1,14 @@
 """`python -m llamaduo.report` as a user types it: what it says, writes and refuses."""
 
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import FAKES, composed
+from conftest import FAKES, called, composed
 from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,15 +23,7 @@ from llamaduo.report_runs import known, read
 
 
 def report(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "llamaduo.report", *args],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        stdin=subprocess.DEVNULL,
-    )
+    return called("llamaduo.report", cwd, *args, timeout=240, **env)
 
 
 def configured(*words: str) -> Report:

@@ -14,8 +14,12 @@ from llamaduo.config import (
     PanelJudgeConfig,
     ServiceConfig,
 )
+from llamaduo.cost import Bill
 from llamaduo.records import JudgeFailure, Prompt, Record, Response, Verdict
 from llamaduo.service import Setting
+from llamaduo.text import words
+
+NO_BILL = Bill()
 
 
 class Item(Record):
@@ -28,6 +32,59 @@ class Item(Record):
     reference: str
     response: Response
     wanted: tuple[int, ...] | None = None
+
+    def verdict(
+        self,
+        by: "Judge",
+        similarity: float,
+        precision: float,
+        reason: str,
+        *,
+        m: int = 0,
+        bill: Bill = NO_BILL,
+    ) -> Verdict:
+        """What a judge says of it."""
+        return Verdict(
+            prompt_id=self.prompt.id,
+            k=self.response.k,
+            m=m,
+            similarity=similarity,
+            precision=precision,
+            reason=reason,
+            judge=by.name,
+            version=by.version,
+            bill=bill,
+        )
+
+    def failure(
+        self,
+        by: "Judge",
+        cause: str,
+        *,
+        m: int = 0,
+        final: bool = True,
+        bill: Bill = NO_BILL,
+    ) -> JudgeFailure:
+        """That a judge cannot score it, and why."""
+        return JudgeFailure(
+            prompt_id=self.prompt.id,
+            k=self.response.k,
+            m=m,
+            cause=cause,
+            judge=by.name,
+            version=by.version,
+            final=final,
+            bill=bill,
+        )
+
+    @property
+    def nothing_to_hold_against(self) -> str | None:
+        """Why its prompt has no words that an answer could be held against, if it has none."""
+        if not any(message.role == "user" for message in self.prompt.messages):
+            return "the prompt has no user message to hold the answer against"
+        if not words(self.prompt.user):
+            return "the prompt's last user message has no words"
+        return None
 
 
 class Judge(Protocol):

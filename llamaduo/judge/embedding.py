@@ -14,7 +14,7 @@ from llamaduo import weights
 from llamaduo.artifact import Json
 from llamaduo.config import EmbeddingJudgeConfig
 from llamaduo.judge import Item
-from llamaduo.judge.facts import Evidence, unfinished
+from llamaduo.judge.facts import Evidence, left_by_manner
 from llamaduo.records import JudgeFailure, Verdict
 from llamaduo.text import rouge_l_of, sentences, stems, words
 
@@ -29,13 +29,7 @@ SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference for 
 GROUNDED = 0.75  # cosine to the prompt from which a sentence counts as fully grounded
 PER_FACT = 0.65  # what one unsupported fact leaves of its sentence
 RUN = 6  # stems in a row that make a copy
-FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
-COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
-REACH = 8  # stems of the prompt within which neighbours belong together
-TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
-DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
 NEAREST = 3  # sentences of the prompt that one of the answer may draw on
-UNFINISHED = 0.5  # what breaking off leaves of an answer
 
 TOGETHER = 64  # items whose texts are encoded in one go, and
 KEEP = 50_000  # texts kept for the next: speed and memory only
@@ -184,7 +178,7 @@ class EmbeddingJudge:
             fit = [item for item, cause in zip(batch, causes, strict=True) if cause is None]
             self._encoder.learn(text for item in fit for text in _texts(item))
             for item, cause in zip(batch, causes, strict=True):
-                yield _failure(item, self, cause) if cause else self._verdict(item, self._encoder)
+                yield item.failure(self, cause) if cause else self._verdict(item, self._encoder)
 
     def _verdict(self, item: Item, encoder: Encoder) -> Verdict | JudgeFailure:
         answer, reference = item.response.text, item.reference
@@ -199,7 +193,7 @@ class EmbeddingJudge:
         similarity = brevity * (COSINE_SHARE * cosine + (1 - COSINE_SHARE) * rouge)
         precision, why = self._precision(answer, self._source(item.prompt.user, encoder), encoder)
         if not math.isfinite(similarity + precision):
-            return _failure(item, self, "the embedding model gave no finite numbers")
+            return item.failure(self, "the embedding model gave no finite numbers")
         reason = f"{length} words for {limit}, cosine {cosine:.2f}, ROUGE-L {rouge:.2f}; {why}"
         return self._says(item, similarity, brevity * precision, reason)
 
@@ -211,18 +205,11 @@ class EmbeddingJudge:
         wrong = [source.evidence.unsupported(part) for part in parts]
         true = np.array([PER_FACT ** len(facts) for facts in wrong])
         backed = float(np.average(np.clip(grounds / GROUNDED, 0, 1) * true, weights=weight))
-        said = stems(answer)
-        copied = source.evidence.copied(said, RUN)
-        own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
-        near, pairs = source.evidence.neighbours(said, REACH)
-        together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
-        order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
-        ended = UNFINISHED if unfinished(answer) else 1.0
+        left, manner = left_by_manner(backed, answer, source.evidence, RUN)
         why = f"grounded {float(np.average(grounds, weights=weight)):.2f}"
         if facts := [fact for part in wrong for fact in part]:
             why += f", not in the prompt: {', '.join(facts[:5])}"
-        why += f", copied {copied:.0%}, in order {order:.2f}" + ", breaks off" * (ended < 1)
-        return backed * own * order * ended, why
+        return left, f"{why}, {manner}"
 
     def _source(self, text: str, encoder: Encoder) -> Source:
         if text not in self._sources:
@@ -230,23 +217,14 @@ class EmbeddingJudge:
         return self._sources[text]
 
     def _says(self, item: Item, similarity: float, precision: float, reason: str) -> Verdict:
-        return Verdict(
-            prompt_id=item.prompt.id,
-            k=item.response.k,
-            similarity=min(100.0, 100 * similarity),
-            precision=min(100.0, 100 * precision),
-            reason=reason,
-            judge=self.name,
-            version=self.version,
-        )
+        scores = min(100.0, 100 * similarity), min(100.0, 100 * precision)
+        return item.verdict(self, *scores, reason)
 
 
 def _unfit(item: Item) -> str | None:
     """Why an item cannot be scored, if it cannot."""
-    if not any(message.role == "user" for message in item.prompt.messages):
-        return "the prompt has no user message to hold the answer against"
-    if not words(item.prompt.user):
-        return "the prompt's last user message has no words"
+    if cause := item.nothing_to_hold_against:
+        return cause
     if not stems(item.reference):
         return "the reference has no words in Latin letters, and this judge reads English"
     return None
@@ -256,13 +234,3 @@ def _texts(item: Item) -> list[str]:
     """All that is to be encoded for an item."""
     answer = item.response.text
     return [t for text in (item.reference, answer, item.prompt.user) for t in sentences(text)]
-
-
-def _failure(item: Item, judge: EmbeddingJudge, cause: str) -> JudgeFailure:
-    return JudgeFailure(
-        prompt_id=item.prompt.id,
-        k=item.response.k,
-        cause=cause,
-        judge=judge.name,
-        version=judge.version,
-    )

@@ -14,6 +14,13 @@ from itertools import pairwise
 
 from llamaduo.text import stems, words
 
+FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
+COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
+REACH = 8  # stems of the prompt within which neighbours belong together
+TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
+DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
+UNFINISHED = 0.5  # what breaking off leaves of an answer
+
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -243,6 +250,24 @@ class Evidence:
             for a, b in pairs
         )
         return near, len(pairs)
+
+
+def left_by_manner(
+    precision: float, answer: str, evidence: Evidence, run: int
+) -> tuple[float, str]:
+    """What copying, words thrown about and breaking off leave of a precision; and the figures.
+
+    `run` stems in a row make a copy. The numbers belong to the versions of the judges that call it.
+    """
+    said = stems(answer)
+    copied = evidence.copied(said, run)
+    own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
+    near, pairs = evidence.neighbours(said, REACH)
+    together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
+    order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
+    ended = UNFINISHED if unfinished(answer) else 1.0
+    why = f"copied {copied:.0%}, in order {order:.2f}" + ", breaks off" * (ended < 1)
+    return precision * own * order * ended, why
 
 
 def unfinished(text: str) -> bool:

@@ -31,16 +31,7 @@ class FakeJudge:
     def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
         """Overlap with the reference as similarity; with reference and prompt as precision."""
         for item in items:
-            similarity, precision, reason = score(item)
-            yield Verdict(
-                prompt_id=item.prompt.id,
-                k=item.response.k,
-                similarity=similarity,
-                precision=precision,
-                reason=reason,
-                judge=self.name,
-                version=self.version,
-            )
+            yield item.verdict(self, *score(item))
 
 
 def score(item: Item) -> tuple[float, float, str]:

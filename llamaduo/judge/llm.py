@@ -164,16 +164,7 @@ class LlmJudge:
                 yield self._verdict(item, m, outcome.value, outcome.completion.bill)
             else:
                 item, m = asked[outcome.request_id]
-                yield JudgeFailure(
-                    prompt_id=item.prompt.id,
-                    k=item.response.k,
-                    m=m,
-                    cause=outcome.cause,
-                    judge=self.name,
-                    version=self.version,
-                    final=outcome.final,
-                    bill=outcome.bill,
-                )
+                yield item.failure(self, outcome.cause, m=m, final=outcome.final, bill=outcome.bill)
 
     def requests(self, item: Item, repeats: Sequence[int]) -> list[Request]:
         """The requests for some repeats of the verdict on an item; they differ by sample alone."""
@@ -191,17 +182,7 @@ class LlmJudge:
         ]
 
     def _verdict(self, item: Item, m: int, said: Said, bill: Bill) -> Verdict:
-        return Verdict(
-            prompt_id=item.prompt.id,
-            k=item.response.k,
-            m=m,
-            similarity=said.similarity,
-            precision=said.precision,
-            reason=said.reason,
-            judge=self.name,
-            version=self.version,
-            bill=bill,
-        )
+        return item.verdict(self, said.similarity, said.precision, said.reason, m=m, bill=bill)
 
 
 def read(request: Request, reply: Completion) -> Said:

@@ -13,9 +13,9 @@ from itertools import pairwise
 from llamaduo.artifact import Json
 from llamaduo.config import OverlapJudgeConfig
 from llamaduo.judge import Item
-from llamaduo.judge.facts import Evidence, unfinished
+from llamaduo.judge.facts import Evidence, left_by_manner
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.text import rouge_l_of, sentences, stems, words
+from llamaduo.text import rouge_l_of, sentences, words
 
 #: Raised whenever a verdict may change; every number below is part of what it stands for.
 VERSION = "1"
@@ -27,12 +27,6 @@ PIECE = 4  # letters in a row that are looked for in the prompt
 BACKED = 0.8  # share of an answer's pieces in the prompt from which it counts as grounded
 PER_FACT = 0.7  # what one unsupported fact leaves of its sentence
 RUN = 5  # stems in a row that make a copy
-FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
-COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
-REACH = 8  # stems of the prompt within which neighbours belong together
-TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
-DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
-UNFINISHED = 0.5  # what breaking off leaves of an answer
 
 
 def _letters(text: str) -> str:
@@ -99,35 +93,12 @@ class OverlapJudge:
         """A verdict per item, or the cause why there is none, in the order of the items."""
         for item in items:
             cause = _unfit(item)
-            if cause is None:
-                yield self._verdict(item)
-            else:
-                yield JudgeFailure(
-                    prompt_id=item.prompt.id,
-                    k=item.response.k,
-                    cause=cause,
-                    judge=self.name,
-                    version=self.version,
-                )
-
-    def _verdict(self, item: Item) -> Verdict:
-        similarity, precision, reason = score(item)
-        return Verdict(
-            prompt_id=item.prompt.id,
-            k=item.response.k,
-            similarity=similarity,
-            precision=precision,
-            reason=reason,
-            judge=self.name,
-            version=self.version,
-        )
+            yield item.verdict(self, *score(item)) if cause is None else item.failure(self, cause)
 
 
 def _unfit(item: Item) -> str | None:
-    if not any(message.role == "user" for message in item.prompt.messages):
-        return "the prompt has no user message to hold the answer against"
-    if not words(item.prompt.user):
-        return "the prompt's last user message has no words"
+    if cause := item.nothing_to_hold_against:
+        return cause
     return None if words(item.reference) else "the reference has no words"
 
 
@@ -164,15 +135,8 @@ def borne_out(answer: str, prompt: str) -> tuple[float, str]:
         total += weight
         shares += weight * share
         backed += weight * min(1.0, share / BACKED) * PER_FACT ** len(facts)
-    said = stems(answer)
-    copied = evidence.copied(said, RUN)
-    own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
-    near, pairs = evidence.neighbours(said, REACH)
-    together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
-    order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
-    ended = UNFINISHED if unfinished(answer) else 1.0
+    left, manner = left_by_manner(backed / total, answer, evidence, RUN)
     why = f"in the prompt {shares / total:.0%}"
     if wrong:
         why += f", not in the prompt: {', '.join(wrong[:5])}"
-    why += f", copied {copied:.0%}, in order {order:.2f}" + ", breaks off" * (ended < 1)
-    return backed / total * own * order * ended, why
+    return left, f"{why}, {manner}"

@@ -1,11 +1,10 @@
 """Cases to decide on, and the command as a user types it."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from conftest import called
 from hydra import compose, initialize_config_dir
 
 from llamaduo import cli
@@ -95,12 +94,4 @@ def composed(*words: str) -> Cost:
 
 def command(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m llamaduo.cost` in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "llamaduo.cost", *args],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        stdin=subprocess.DEVNULL,
-    )
+    return called("llamaduo.cost", cwd, *args, timeout=240, **env)

@@ -2,6 +2,7 @@
 
 import pytest
 from conftest import pair
+from odd_service import OddService
 
 from llamaduo.cost import Bill
 from llamaduo.errors import BudgetReached
@@ -13,31 +14,17 @@ from llamaduo.tracking import MemoryTracker
 PROMPTS = [pair(i).prompt for i in range(4)]
 
 
-class Live:
+class Live(OddService):
     """A service that fails on some rows, and ends at one."""
 
-    name, price, replays, identity = "live", None, False, {"kind": "live"}
-
-    def __init__(self, odd=()):
-        self.odd = dict(odd)
-        self.asked = []
-
-    def complete(self, requests):
-        for request in requests:
-            self.asked.append(request.id)
-            odd = self.odd.get(request.id)
-            if isinstance(odd, Exception):
-                raise odd
-            if isinstance(odd, Failure):
-                yield odd.model_copy(update={"request_id": request.id})
-                continue
-            yield Completion(
-                request_id=request.id,
-                text=f"answer to {request.id}",
-                model="m",
-                bill=Bill(calls=1, input_tokens=3, output_tokens=2, usd=1),
-                finish="length" if request.id == "p3" else "stop",
-            )
+    def answer(self, request, text):
+        return Completion(
+            request_id=request.id,
+            text=f"answer to {request.id}",
+            model="m",
+            bill=Bill(calls=1, input_tokens=3, output_tokens=2, usd=1),
+            finish="length" if request.id == "p3" else "stop",
+        )
 
 
 def run(home, service):

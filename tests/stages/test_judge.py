@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import composed, pair
+from odd_service import OddService
 from standin import Standin, Wire
 
 from llamaduo.cost import Bill
@@ -27,28 +28,15 @@ DOWN = Failure(request_id="", cause="timeout", final=False)
 NEVER = Failure(request_id="", cause="refused", final=True, bill=Bill(calls=1, usd=1))
 
 
-class Live:
+class Live(OddService):
     """A judge's service: of each (prompt/k/m) what a table says, else a verdict of 10 × m."""
 
-    name, price, replays, identity = "live", None, False, {"kind": "live"}
-
-    def __init__(self, odd=()):
-        self.odd = dict(odd)
-        self.asked = []
-
-    def complete(self, requests):
-        for request in requests:
-            self.asked.append(request.id)
-            reply = self.odd.get(request.id)
-            if isinstance(reply, Exception):
-                raise reply
-            if isinstance(reply, Failure):
-                yield reply.model_copy(update={"request_id": request.id})
-                continue
-            said = {"reason": "so", "similarity": 10 * request.sample, "precision": 50}
-            text = reply or json.dumps(said)
-            bill = Bill(calls=1, usd=1)
-            yield Completion(request_id=request.id, text=text, model="m", bill=bill)
+    def answer(self, request, text):
+        said = {"reason": "so", "similarity": 10 * request.sample, "precision": 50}
+        bill = Bill(calls=1, usd=1)
+        return Completion(
+            request_id=request.id, text=text or json.dumps(said), model="m", bill=bill
+        )
 
 
 def run(home, service, repeats=3, tracker=None):
