@@ -31,6 +31,7 @@ from transformers import TrainerCallback  # noqa: E402  # PEFT must find bitsand
 from trl import SFTTrainer  # noqa: E402
 
 from llamaduo.local import sft  # noqa: E402
+from llamaduo.local.trainer import LabelledTrainer  # noqa: E402
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -135,13 +136,13 @@ def main() -> None:
     tokens = sum(len(row.tokens) for row in bench.rows)
     print(f"{len(bench.rows)} rows, {tokens} tokens, {torch.get_num_threads()} threads")
 
-    plain, ours = (bench.losses(kind, 3) for kind in (SFTTrainer, sft.LabelledTrainer))
+    plain, ours = (bench.losses(kind, 3) for kind in (SFTTrainer, LabelledTrainer))
     for step, (theirs, mine) in enumerate(zip(plain, ours, strict=True), start=1):
         print(f"loss on batch {step}: TRL {theirs:.4f}  llamaduo {mine:.4f}")
 
     speeds: dict[str, list[float]] = {"TRL": [], "llamaduo": []}
     for repeat in range(chosen.repeats):
-        for name, kind in (("TRL", SFTTrainer), ("llamaduo", sft.LabelledTrainer)):
+        for name, kind in (("TRL", SFTTrainer), ("llamaduo", LabelledTrainer)):
             speeds[name].append(bench.speed(kind, seed=repeat))
             print(f"repeat {repeat + 1}: {name} {speeds[name][-1]:.0f} tokens/s", flush=True)
     medians = {name: statistics.median(found) for name, found in speeds.items()}

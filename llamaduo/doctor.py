@@ -70,8 +70,12 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 #: On a CPU sampling in float32 sets the peak: 3.2 GiB were measured with SmolLM2 (docs/results.md).
 APPETITE = {
     ("cpu", "nf4"): (4.5, 2.6 * GIB),
+    ("cpu", "fp4"): (4.5, 2.6 * GIB),
+    ("cpu", "int8"): (5.0, 2.6 * GIB),
     ("cpu", "none"): (6.0, 2.6 * GIB),
     ("cuda", "nf4"): (0.8, 3 * GIB),
+    ("cuda", "fp4"): (0.8, 3 * GIB),
+    ("cuda", "int8"): (1.3, 3 * GIB),
     ("cuda", "none"): (2.0, 3 * GIB),
 }
 WITH_WEIGHTS = (HfLocalConfig, EmbeddingJudgeConfig)

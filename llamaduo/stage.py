@@ -23,6 +23,7 @@ from llamaduo.artifact import Artifact, Json, fingerprint, settle, write_atomica
 from llamaduo.cost import Bill, energy, tally
 from llamaduo.cost.rates import UNKNOWN, Rates
 from llamaduo.errors import LabError
+from llamaduo.pruning import TrialPruned
 from llamaduo.tracking import Run
 
 A = TypeVar("A", bound=Artifact)
@@ -183,7 +184,11 @@ class Lab:
             with energy.meter() as metered:
                 artifact = _finished(stage, part)
                 if artifact is None:
-                    artifact = stage.run(part)
+                    try:
+                        artifact = stage.run(part)
+                    except TrialPruned:
+                        shutil.rmtree(part)  # nobody will go on from its checkpoints
+                        raise
                     # What the artifact stands for is on the disk before it is.
                     settle(part)
                     artifact.save()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from llamaduo.artifact import Json
 from llamaduo.config import FakeLocalConfig, HparamsConfig, LocalConfig
+from llamaduo.pruning import Trial
 from llamaduo.records import Pair, Prompt, Record, Response
 
 
@@ -15,9 +16,12 @@ class Training(Record):
     `losses` are mean cross-entropies per completion token, (step, nats) in order; `tokens` counts
     the tokens of all rows that went through the model, `completion_tokens` those with loss.
     `too_long` synthesised pairs were left out because they exceed `hparams.max_length`.
+    `dev_losses` are what early stopping saw, alike, and `kept` is the step whose adapter was kept.
     """
 
     losses: tuple[tuple[int, float], ...]
+    dev_losses: tuple[tuple[int, float], ...]
+    kept: int
     tokens: int
     completion_tokens: int
     seconds: float
@@ -34,20 +38,34 @@ class Local(Protocol):
 
         The base precision follows from `hparams`, so that a model is judged and served as it was
         trained.
+
+        Raises:
+            ConfigError: this machine cannot train with `hparams`.
         """
 
     def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
         """Whether a prompt and an answer of that many tokens are within the model's context."""
 
     def train(
-        self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
+        self,
+        pairs: Sequence[Pair],
+        hparams: HparamsConfig,
+        *,
+        seed: int,
+        out: Path,
+        dev: Sequence[Pair] = (),
+        trial: Trial | None = None,
     ) -> Training:
         """Train an adapter from the base on the pairs, and write it to `out/adapter`.
 
         Loss is on completion tokens only. Work that a kill interrupted under `out` is gone on with.
+        `dev` is for early stopping and for reports to `trial`: the negative mean loss of its
+        answers after the eighths that `llamaduo.local.looks` names, as step 1 to 8.
 
         Raises:
-            ConfigError: a coverage pair is longer than `hparams.max_length` tokens.
+            ConfigError: a coverage pair is longer than `hparams.max_length` tokens, or a setting
+                does not fit the model.
+            TrialPruned: `trial` need not go on; there is no adapter.
         """
 
     def generate(

