@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 DRY = r"\+*dry_run=(true|yes|on|1)"
 
 
-def migrate(exp: "Experiment") -> float | None:
-    """Run one migration and return its objective, which a sweep maximises.
+def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
+    """Run one migration and return its objective; as a sweep's trial, its measures by name.
 
     A dry run prints the plan and has none.
     """
@@ -23,8 +23,12 @@ def migrate(exp: "Experiment") -> float | None:
         show(exp)
         return None
     # The stages import numpy and more; `--help` should not wait for them.
-    from llamaduo.run import run
+    from llamaduo.run import run, try_out
+    from llamaduo.sweep import handle
 
+    trial = handle.current()
+    if trial is not None and trial.trial is not None:
+        return try_out(exp, trial)
     return run(exp, command=interrupt.command()).objective
 
 

@@ -1,13 +1,15 @@
 """The one launcher: Hydra composes, pydantic validates, and a message or a result comes out.
 
 Only this file and `llamaduo/sweep/` know Hydra. Exit codes: 0; 2 for an error that the user can
-mend; 130 or 143 when interrupted. Any other failure is llamaduo's own and keeps its traceback.
+mend; 130 or 143 when interrupted, 141 when nobody reads the output. Any other failure is
+llamaduo's own and keeps its traceback.
 """
 
 import difflib
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from llamaduo import interrupt, progress, redact, room
 from llamaduo.artifact import write_atomically
 from llamaduo.errors import ConfigError, LlamaduoError
+from llamaduo.sweep import handle as sweep_handle
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -41,19 +44,22 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     # Without this Hydra prints a trimmed traceback of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     stopped: list[Exception] = []
+    here = os.getpid()
     redact.watch()
 
     def job(config: DictConfig) -> object:
+        redact.watch()  # a launcher may have brought it to another process
         _redact_saved(config)
-        # Kept out of Hydra's hands, which would print it its own way.
+        if (handle := sweep_handle.current()) is not None and handle.trial is not None:
+            from llamaduo.sweep.trial import attempt
+
+            return attempt(lambda: checked(config, schema, command))
         try:
-            checked = validated(config, schema)
-        except ValidationError as error:
-            stopped.append(ConfigError(message_of(error, schema)))
-            return None
-        try:
-            return command(checked)
+            return checked(config, schema, command)
         except (LlamaduoError, OSError) as error:
+            if handle is not None or os.getpid() != here:
+                raise  # to the sweep that waits for it, or out of a launcher's process
+            # Kept out of Hydra's hands, which would print it its own way.
             stopped.append(error)
             return None
 
@@ -61,17 +67,41 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
         _refuse_secrets(sys.argv[1:])
         with interrupt.clean():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+            sys.stdout.flush()
         if stopped:
             raise stopped[0]
-    except (LlamaduoError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(_complain(message_of(error, schema)))
-    except OSError as error:
-        if (full := room.lacking(error)) is not None:
-            sys.exit(_complain(full))
-        if error.filename is None:
-            raise
-        what = f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home"
-        sys.exit(_complain(what))
+    except (LlamaduoError, HydraException, OmegaConfBaseException, OSError) as error:
+        sys.exit(_told(error, schema))
+
+
+def _told(error: Exception, schema: type[BaseModel]) -> int:
+    """The exit code after an error that the user can mend, which is told; another is raised."""
+    if isinstance(error, BrokenPipeError):
+        # Who read the output is done with it, as `head` is. Python would flush it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    # Hydra's own may be an OSError as well, as that of an option that a group has not.
+    if isinstance(error, HydraException) or not isinstance(error, OSError):
+        return _complain(message_of(error, schema))
+    if (full := room.lacking(error)) is not None:
+        return _complain(full)
+    if error.filename is None:
+        raise error
+    what = f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home"
+    return _complain(what)
+
+
+def checked(config: DictConfig, schema: type[C], command: Callable[[C], Any]) -> Any:
+    """What a command makes of a composed configuration.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+    """
+    try:
+        made = validated(config, schema)
+    except ValidationError as error:
+        raise ConfigError(message_of(error, schema)) from error
+    return command(made)
 
 
 def leave_no_trace() -> None:

@@ -10,6 +10,7 @@
     │   └── BudgetReached     the next call might exceed what may be spent
     ├── JudgeError            a judge that cannot be used, such as one that fails its anchors
     ├── LabError              the folder that holds stages and runs
+    ├── SweepFailed           too many trials of a sweep failed
     └── RegistryError         no champion, or a registry that cannot be written
 
 Anything else that escapes is a fault of llamaduo and keeps its traceback.
@@ -46,6 +47,10 @@ class JudgeError(LlamaduoError):
 
 class LabError(LlamaduoError):
     """The folder of stages and runs cannot be used."""
+
+
+class SweepFailed(LlamaduoError):
+    """More trials of a sweep failed than may."""
 
 
 class RegistryError(LlamaduoError):

@@ -9,6 +9,7 @@ from functools import partial
 
 from llamaduo import judge as judges
 from llamaduo import local as locals_
+from llamaduo import pruning
 from llamaduo import service as services
 from llamaduo.config import Experiment, PairwiseJudgeConfig
 from llamaduo.errors import BudgetReached
@@ -58,6 +59,15 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """What every migration begins with; `yardstick` is as in `Migration`."""
+
+    coverage: Coverage
+    yardstick: Read | None
+    round: Round
+
+
+@dataclass(frozen=True)
 class Migration:
     """What the loop leaves: every round, why it stopped, and what test says of the best round.
 
@@ -103,13 +113,9 @@ class Migrator:
         Raises:
             BudgetReached: before the first round was judged, so there is nothing to tell of.
         """
-        near = self.exp.synthesis.dedup
-        coverage = self.lab.run(collect(self.exp.task, near=near, seed=self.exp.seed))
+        begun = self.begin()
+        coverage, yardstick, rounds = begun.coverage, begun.yardstick, [begun.round]
         train, dev, test = (coverage.split(name) for name in ("train", "dev", "test"))
-        for member in members(self.judge):
-            self.lab.run(anchor(member, train[:ANCHORED]))
-        yardstick = self.ask_service(dev, "dev") if self.exp.yardsticks.service else None
-        rounds = [self.one_round(0, train, dev, yardstick)]
         stop, words = self.loop(rounds, train, dev, [*dev, *test], yardstick)
         best = self.best(rounds, stop)
         reads, absent, short = self.read_test(best, train, test)
@@ -133,6 +139,23 @@ class Migrator:
             bundle,
             compared,
         )
+
+    def begin(self) -> Begun:
+        """The data, a judge that has been checked, and round 0; of a sweep's trial, all there is.
+
+        Test is not read.
+
+        Raises:
+            BudgetReached: there is nothing to tell of.
+            TrialPruned: the sweep that this is a trial of has no use for it.
+        """
+        near = self.exp.synthesis.dedup
+        coverage = self.lab.run(collect(self.exp.task, near=near, seed=self.exp.seed))
+        train, dev = coverage.split("train"), coverage.split("dev")
+        for member in members(self.judge):
+            self.lab.run(anchor(member, train[:ANCHORED]))
+        yardstick = self.ask_service(dev, "dev") if self.exp.yardsticks.service else None
+        return Begun(coverage, yardstick, self.one_round(0, train, dev, yardstick))
 
     def loop(
         self,
@@ -158,7 +181,14 @@ class Migrator:
         self, number: int, pool: Sequence[Pair], dev: Sequence[Pair], service: Read | None
     ) -> Round:
         """Train on the pool, answer dev, have it judged, and hold it against the gate."""
-        stage = finetune(self.local, self.exp.hparams, pool, seed=self.exp.seed)
+        stage = finetune(
+            self.local,
+            self.exp.hparams,
+            pool,
+            seed=self.exp.seed,
+            dev=dev,
+            trial=pruning.current(),
+        )
         adapter = self.lab.run(stage, round=number)
         read = self.ask_local("tuned", adapter, dev, "dev", round=number)
         series = {f"dev/{name}": value for name, value in read.judged.metrics.items()}

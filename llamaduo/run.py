@@ -10,12 +10,15 @@ from llamaduo.cost.from_run import decided
 from llamaduo.cost.rates import rates_of
 from llamaduo.cost.words import months
 from llamaduo.errors import BudgetReached
-from llamaduo.migrate import Migrator
+from llamaduo.migrate import Migrator, Round
 from llamaduo.outcome import CostFacts, Outcome
+from llamaduo.pruning import TrialPruned
 from llamaduo.redact import redacted
 from llamaduo.report_series import Named
 from llamaduo.scores import Estimate
 from llamaduo.stage import Lab
+from llamaduo.sweep import handle
+from llamaduo.sweep.handle import Handle
 from llamaduo.tracking import Run
 
 PREFIXES = {"tuned": "test", "few_shot": "test_few_shot"}
@@ -27,7 +30,12 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
     `command` is what was typed, for the report to say how to do it again.
     """
     tracker = tracking.build(exp.tracking)
-    with tracker.open(exp.task.name, exp.name, {"llamaduo.seed": str(exp.seed)}) as tracked:
+    best = handle.current()
+    tags = {"llamaduo.seed": str(exp.seed)}
+    if best is not None:
+        tags |= {"llamaduo.sweep": best.study, "llamaduo.trial": f"{best.number}, the best"}
+    above = None if best is None else best.run
+    with tracker.open(exp.task.name, exp.name, tags, parent=above) as tracked:
         # The price book is the same for all; what a run paid is among its metrics.
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
@@ -60,6 +68,56 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
         tracked.files(page.parent)
     say(report.table(outcome, page))
     return outcome
+
+
+def try_out(
+    exp: Experiment, trial: Handle, *, say: Callable[[str], None] = progress.say
+) -> dict[str, float | None]:
+    """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.objectives`.
+
+    Dev alone is read, nothing is promoted, and there is no report. What is not known is None.
+
+    Raises:
+        TrialPruned: there are better trials; the tracked run is tagged so.
+    """
+    tags = {
+        "llamaduo.seed": str(exp.seed),
+        "llamaduo.sweep": trial.study,
+        "llamaduo.trial": str(trial.number),
+    }
+    name = f"{exp.name} · trial {trial.number}"
+    tracker = tracking.build(exp.tracking)
+    with tracker.open(exp.task.name, name, tags, parent=trial.run) as tracked:
+        tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
+        rates = rates_of(exp.hardware, exp.local.usd_per_hour)
+        lab = Lab(exp.tracking.home, tracked, say, rates=rates)
+        try:
+            round = Migrator(exp, lab).begin().round
+        except BaseException as error:
+            state = "PRUNED" if isinstance(error, TrialPruned) else "FAIL"
+            tracked.tags({"llamaduo.trial_state": state})
+            if isinstance(error, TrialPruned) and error.tokens is not None:
+                tracked.metrics({"train/tokens": error.tokens})
+            raise
+        found = measures(exp, round)
+        known = {f"sweep/{name}": value for name, value in found.items() if value is not None}
+        tracked.metrics({**known, "train/tokens": round.adapter.training.tokens})
+        tracked.tags({"llamaduo.trial_state": "COMPLETE"})
+    return found
+
+
+def measures(exp: Experiment, round: Round) -> dict[str, float | None]:
+    """What a sweep may look for, of one round on dev."""
+    scores, latency = round.read.judged.scores, round.read.latency
+    seconds = None if latency is None else 1000 * latency * exp.local.sampling.k
+    rates = rates_of(exp.hardware, exp.local.usd_per_hour)
+    usd = None if seconds is None else rates.usd(seconds)
+    return {
+        "similarity": None if scores is None else scores.similarity.mean.value,
+        "precision": None if scores is None else scores.precision.mean.value,
+        "usd": None if usd is None else float(usd),
+        "seconds": seconds,
+    }
 
 
 def registered_name(exp: Experiment) -> str:

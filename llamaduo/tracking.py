@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from llamaduo.artifact import Json
 from llamaduo.config import MemoryTrackingConfig, TrackingConfig
 from llamaduo.errors import RegistryError
+from llamaduo.pruning import TrialPruned
 from llamaduo.records import Record
 
 ALIAS = "champion"
@@ -90,11 +91,19 @@ class Tracker(Protocol):
     """Holds runs by experiment, and the registry of promoted models."""
 
     def open(
-        self, experiment: str, name: str, tags: Mapping[str, str]
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        parent: str | None = None,
+        again: str | None = None,
     ) -> AbstractContextManager[Run]:
         """A new run. It ends FINISHED, FAILED by an exception, KILLED by an interrupt.
 
-        Runs that a killed process left RUNNING are closed as KILLED first.
+        `parent` is the run that it lies below, of whatever process. `again` is a run that is gone
+        on with where it is still known. Runs that a killed process left RUNNING are closed as
+        KILLED first.
 
         Raises:
             LabError: the place where runs are kept cannot be used.
@@ -163,7 +172,8 @@ def no_champion(model: str, alias: str = ALIAS) -> RegistryError:
 
 def ending(error: BaseException) -> Status:
     """How a run ends that was left by this error: whoever stops a run has not failed it."""
-    return "FAILED" if isinstance(error, Exception) else "KILLED"
+    stopped = isinstance(error, TrialPruned) or not isinstance(error, Exception)
+    return "KILLED" if stopped else "FAILED"
 
 
 @dataclass
@@ -182,11 +192,21 @@ class Logged:
     datasets: list[tuple[str, str, str]] = field(default_factory=list)
 
 
+@contextmanager
+def _closing(logged: Logged) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        logged.status = ending(error)
+        raise
+    logged.status = "FINISHED"
+
+
 class MemoryRun:
     """A run of a `MemoryTracker`."""
 
-    def __init__(self, tracker: "MemoryTracker", logged: Logged) -> None:
-        self.id = uuid.uuid4().hex
+    def __init__(self, tracker: "MemoryTracker", logged: Logged, run_id: str | None = None) -> None:
+        self.id = run_id or uuid.uuid4().hex
         self.logged = logged
         self._tracker = tracker
         tracker.runs[self.id] = logged
@@ -262,20 +282,32 @@ class MemoryTracker:
         self.aliases: dict[str, dict[str, int]] = {}
 
     def open(
-        self, experiment: str, name: str, tags: Mapping[str, str]
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        parent: str | None = None,
+        again: str | None = None,
     ) -> AbstractContextManager[Run]:
         """See `Tracker.open`; nothing here outlives a killed process."""
-        return self.start(Logged(experiment, name, parent=None, tags=dict(tags)))
+        if again in self.runs:
+            return self.resume(again)
+        return self.start(Logged(experiment, name, parent=parent, tags=dict(tags)))
+
+    @contextmanager
+    def resume(self, run_id: str) -> Iterator[Run]:
+        """Go on with a run, and close it by the way in which it is left."""
+        run = MemoryRun(self, self.runs[run_id], run_id)
+        run.logged.status = "RUNNING"
+        with _closing(run.logged):
+            yield run
 
     @contextmanager
     def start(self, logged: Logged) -> Iterator[Run]:
         """Open a run, and close it by the way in which it is left."""
-        try:
+        with _closing(logged):
             yield MemoryRun(self, logged)
-        except BaseException as error:
-            logged.status = ending(error)
-            raise
-        logged.status = "FINISHED"
 
     def promote(
         self,

@@ -63,6 +63,7 @@ T = TypeVar("T")
 _IN_MEMORY = threading.Lock()
 
 OWNER = "llamaduo.owner"
+PARENT = "mlflow.parentRunId"
 FINGERPRINT = "llamaduo.fingerprint"
 BUNDLE = "artifacts/bundle"
 # Enough to answer requests with; the rest of llamaduo's dependencies come with llamaduo.
@@ -174,9 +175,8 @@ class MlflowRun:
 
     def child(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager[Run]:
         """See `Run.child`."""
-        return self._tracker.start(
-            self.experiment_id, name, {**tags, "mlflow.parentRunId": self.id}
-        )
+        tags = {**tags, PARENT: self.id}
+        return self._tracker.start(self.experiment_id, name, tags, buffered=True)
 
     def finished(self, run_id: str) -> bool:
         """See `Run.finished`."""
@@ -232,14 +232,23 @@ class MlflowTracker:
             ) from error
 
     @contextmanager
-    def open(self, experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    def open(
+        self,
+        experiment: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        parent: str | None = None,
+        again: str | None = None,
+    ) -> Iterator[Run]:
         """See `Tracker.open`."""
         client = self.client
+        below = {} if parent is None else {PARENT: parent}
         with self._owner.alive(self._close_runs_of):
             with self._usable():
                 experiment_id = self._experiment(client, experiment)
             try:
-                with self.start(experiment_id, name, tags) as run:
+                with self.start(experiment_id, name, {**tags, **below}, again=again) as run:
                     yield run
             except KeyboardInterrupt:
                 # It may have come just when a run was being opened or closed.
@@ -270,17 +279,27 @@ class MlflowTracker:
                     self.client.set_terminated(run.info.run_id, "KILLED")
 
     @contextmanager
-    def start(self, experiment_id: str, name: str, tags: Mapping[str, str]) -> Iterator[MlflowRun]:
-        """Open a run, and close it by the way in which it is left."""
+    def start(
+        self,
+        experiment_id: str,
+        name: str,
+        tags: Mapping[str, str],
+        *,
+        again: str | None = None,
+        buffered: bool = False,
+    ) -> Iterator[MlflowRun]:
+        """Open a run, or `again` one that is known, and close it by the way in which it is left.
+
+        What a buffered one is told is written when it ends.
+        """
         self._owner.begins()
+        tags = {**tags, OWNER: self._owner.id, "mlflow.source.name": "llamaduo"}
         with self._usable():
-            made = self.client.create_run(
-                experiment_id,
-                run_name=name,
-                tags={**tags, OWNER: self._owner.id, "mlflow.source.name": "llamaduo"},
-            )
-        child = "mlflow.parentRunId" in tags
-        run = MlflowRun(self, experiment_id, made.info.run_id, buffered=child)
+            run_id = None if again is None else self._resumed(again)
+            if run_id is None:
+                made = self.client.create_run(experiment_id, run_name=name, tags=tags)
+                run_id = str(made.info.run_id)
+        run = MlflowRun(self, experiment_id, run_id, buffered=buffered)
         try:
             with room.needed(self.home):
                 yield run
@@ -291,6 +310,14 @@ class MlflowTracker:
             raise
         with self._usable():
             self._end(run, "FINISHED")
+
+    def _resumed(self, run_id: str) -> str | None:
+        """A known run, made this owner's and RUNNING; None where it is not known."""
+        with suppress(MlflowException):
+            self.client.set_tag(run_id, OWNER, self._owner.id)
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
+        return None
 
     def _end(self, run: MlflowRun, status: Status) -> None:
         """Close a run. One that cannot be closed stays its owner's, for the next start to close."""

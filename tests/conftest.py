@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from absl import logging as absl_logging
 from hydra import compose, initialize_config_dir
 
 from llamaduo import cli
@@ -17,6 +18,10 @@ from llamaduo.records import Message, Pair, Prompt
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each take all cores for torch wait for one another more than they work.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# rouge-score brings absl, whose handler closes the stream that it was made with when Hydra sets up
+# logging anew. It spares this one, and pytest's own, which it would else have, is of use later.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 FAKES = ("service=fake", "local=fake", "judge=fake")
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from conftest import composed
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from llamaduo import cli
 
@@ -60,7 +62,10 @@ def test_promised_local_models_are_there(name):
     assert local.name == name
 
 
-@pytest.mark.parametrize("path", sorted(cli.CONF.rglob("*.yaml")), ids=lambda p: p.stem)
+FILES = sorted([*cli.CONF.rglob("*.yaml"), *(cli.CONF / "sweeps").glob("*.yaml")])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_file_opens_with_what_it_is_and_how_to_use_it(path: Path):
     lines = path.read_text(encoding="utf-8").splitlines()
     comment = next(line for line in lines if not line.startswith("# @package"))
@@ -77,6 +82,25 @@ def test_an_option_and_a_value_inside_it_both_win_over_the_experiment():
     assert exp.gate.kind == "absolute"
     assert exp.hparams.epochs == 7
     assert exp.seed == 3
+
+
+@pytest.mark.parametrize("sweep", options("sweeps"))
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_sweep_composes_with_every_experiment_and_sets_no_key_of_a_group(experiment, sweep):
+    """What it varies it varies as `hydra.sweeper.params`, so that a word can pin it."""
+    plain = composed(f"+experiment={experiment}")
+    assert composed(f"+experiment={experiment}", f"+sweeps={sweep}") == plain
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "slurm"])
+def test_every_launcher_composes_with_a_sweep(launcher):
+    words = ["+experiment=summarize", "+sweeps=qlora", f"hydra/launcher={launcher}"]
+    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+        made = compose("config", overrides=words, return_hydra_config=True).hydra
+    if launcher == "slurm":
+        assert made.launcher._target_.endswith("SlurmLauncher")
+        assert OmegaConf.to_container(made.launcher)["timeout_min"] == 240
+    assert made.sweeper.n_jobs == 1
 
 
 def test_no_yaml_instantiates_code():

@@ -9,13 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "llamaduo"
 OWNERS = {
-    "hydra": {"cli.py"},
-    "omegaconf": {"cli.py"},
+    "hydra": {"cli.py", "sweep/"},
+    "omegaconf": {"cli.py", "sweep/"},
     "mlflow": {"tracking_mlflow.py", "champion_mlflow.py"},
-    "optuna": set(),
+    "optuna": {"sweep/"},
     "litellm": {"service/litellm.py"},
     "aiohttp": {"service/http.py"},
-    "matplotlib": {"report_plots.py", "cost/picture.py"},
+    "matplotlib": {"report_plots.py", "cost/picture.py", "sweep/pictures.py"},
     "pyarrow": {"table_parquet.py"},
     "trl": {"local/"},
     "peft": {"local/"},

@@ -8,23 +8,41 @@ from typing import Any
 import pytest
 
 from llamaduo.champion import Bundle, RequestError
-from llamaduo.config import FakeLocalConfig, HparamsConfig, HparamsRuntime, Sampling
+from llamaduo.config import (
+    EarlyStopping,
+    FakeLocalConfig,
+    HparamsConfig,
+    HparamsRuntime,
+    Sampling,
+)
 from llamaduo.errors import RegistryError
+from llamaduo.pruning import TrialPruned
 from llamaduo.records import JudgeFailure, Verdict
 from llamaduo.tracking import PARAM_LIMIT, Tracker
 
 HPARAMS = HparamsConfig(
     quantization="none",
+    double_quantization=False,
     r=4,
     alpha=8,
+    alpha_ratio=None,
     dropout=0,
     target_modules="all-linear",
+    bias="none",
+    dora=False,
+    rslora=False,
+    init="zero",
+    optimizer="adamw",
     learning_rate=1e-3,
+    loraplus_ratio=None,
     scheduler="constant",
     warmup_ratio=0,
     weight_decay=0,
     max_grad_norm=1,
+    neftune_alpha=None,
     epochs=1,
+    steps=None,
+    early_stopping=EarlyStopping(patience=None, looks=1, min_gain=0, pairs=None),
     batch_size=4,
     max_length=64,
     runtime=HparamsRuntime(micro_batch_size=1, gradient_checkpointing=False),
@@ -116,6 +134,35 @@ class TrackerContract:
         assert self.look(tracker, low.id).parent == middle.id
         assert self.look(tracker, low.id).experiment == "e"
         assert len({top.id, middle.id, low.id}) == 3
+
+    def test_a_run_of_another_process_can_be_the_parent(self, tracker: Tracker):
+        with (
+            tracker.open("e", "sweep", {}) as sweep,
+            tracker.open("e", "trial", {}, parent=sweep.id) as trial,
+            trial.child("stage", {}) as stage,
+        ):
+            trial.tags({"state": "COMPLETE"})
+        assert self.look(tracker, trial.id).parent == sweep.id
+        assert self.look(tracker, trial.id).tags["state"] == "COMPLETE"
+        assert self.look(tracker, stage.id).parent == trial.id
+
+    def test_a_run_is_gone_on_with_and_one_that_is_not_known_begun(self, tracker: Tracker):
+        with pytest.raises(ZeroDivisionError), tracker.open("e", "sweep", {"a": "1"}) as first:
+            raise ZeroDivisionError
+        with tracker.open("e", "sweep", {}, again=first.id) as again:
+            assert again.id == first.id
+            assert self.look(tracker, first.id).status == "RUNNING"
+            again.tags({"b": "2"})
+        seen = self.look(tracker, first.id)
+        assert seen.status == "FINISHED"
+        assert {key: seen.tags.get(key) for key in "ab"} == {"a": "1", "b": "2"}
+        with tracker.open("e", "sweep", {}, again="0" * 32) as other:
+            assert other.id != first.id
+
+    def test_a_pruned_trial_was_stopped_and_has_not_failed(self, tracker: Tracker):
+        with pytest.raises(TrialPruned), tracker.open("e", "trial", {}) as run:
+            raise TrialPruned
+        assert self.look(tracker, run.id).status == "KILLED"
 
     def test_an_exception_fails_the_runs_that_it_passes_through(self, tracker: Tracker):
         with tracker.open("e", "top", {}) as top:

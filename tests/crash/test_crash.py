@@ -273,6 +273,7 @@ REAL = (
     "min_rounds=1",
     "max_rounds=1",
     "local.sampling.k=1",
+    "task.max_new_tokens=32",  # enough for rows to be there, and for some to end by themselves
     "gate.ratio=0.01",
 )
 
@@ -287,7 +288,6 @@ def test_kills_in_training_and_generation_with_real_weights(tmp_path, args):
     )
     kills = [
         At("open", in_part("finetune", r"\S+/trainer_state.json"), nth=2),
-        At("row", in_part("infer", ""), nth=2),
         At("row", in_part("infer", ""), nth=8),
     ]
     with forks(None) as forked:

@@ -1,0 +1,40 @@
+"""From the configuration of a sampler or pruner to Optuna's."""
+
+from typing import Any
+
+from optuna import pruners, samplers
+from pydantic import TypeAdapter
+
+from llamaduo.sweep import settings
+from llamaduo.sweep.settings import Pruner, Sampler
+
+_PRUNER: TypeAdapter[Pruner] = TypeAdapter(Pruner)
+
+
+def pruner(raw: dict[str, Any]) -> pruners.BasePruner:
+    """The pruner of a configuration."""
+    config = _PRUNER.validate_python(raw)
+    if isinstance(config, settings.MedianPruner):
+        return pruners.MedianPruner(config.startup_trials, config.warmup)
+    if isinstance(config, settings.HalvingPruner):
+        return pruners.SuccessiveHalvingPruner(config.first, config.factor)
+    if isinstance(config, settings.HyperbandPruner):
+        return pruners.HyperbandPruner(config.first, config.last, config.factor)
+    return pruners.NopPruner()
+
+
+def sampler(config: Sampler, number: int) -> samplers.BaseSampler:
+    """The sampler for the trial of this number.
+
+    A seed of its own for each: workers on one study would else draw the same, and a study that was
+    stopped would go on differently from one that was not.
+    """
+    seed = (config.seed + 7919 * number) % 2**32
+    if config.kind == "random":
+        return samplers.RandomSampler(seed)
+    if config.kind == "nsga2":
+        return samplers.NSGAIISampler(seed=seed, population_size=config.startup_trials)
+    # The liar keeps workers from trying what another has under way.
+    return samplers.TPESampler(
+        n_startup_trials=config.startup_trials, constant_liar=True, seed=seed
+    )
