@@ -146,10 +146,7 @@ def costs(migrator: Migrator, migration: Migration) -> CostFacts:
     bill, seconds = migrator.lab.embodied()
     price = migrator.service.price
     latency = migration.test["tuned"].latency if "tuned" in migration.test else None
-    hourly = migrator.lab.rates.usd_per_hour
-    local = None
-    if latency is not None and hourly is not None:
-        local = hourly * Decimal(str(latency)) * 1000 / 3600
+    local = None if latency is None else migrator.lab.rates.usd(1000 * latency)
     made = [visit for visit in visits if not visit.reused]
     taken_spent, taken_embodied = migrator.lab.taken()
     return CostFacts(

@@ -7,7 +7,7 @@ from llamaduo.account import account
 from llamaduo.config import Experiment, MlflowTrackingConfig
 from llamaduo.cost import tally
 from llamaduo.cost.from_run import decided
-from llamaduo.cost.rates import rates_of
+from llamaduo.cost.rates import Rates, rates_of
 from llamaduo.cost.words import months
 from llamaduo.errors import BudgetReached
 from llamaduo.migrate import Migrator, Round
@@ -99,18 +99,17 @@ def try_out(
             if isinstance(error, TrialPruned) and error.tokens is not None:
                 tracked.metrics({"train/tokens": error.tokens})
             raise
-        found = measures(exp, round)
+        found = measures(round, exp.local.sampling.k, rates)
         known = {f"sweep/{name}": value for name, value in found.items() if value is not None}
         tracked.metrics({**known, "train/tokens": round.adapter.training.tokens})
         tracked.tags({"llamaduo.trial_state": "COMPLETE"})
     return found
 
 
-def measures(exp: Experiment, round: Round) -> dict[str, float | None]:
-    """What a sweep may look for, of one round on dev."""
+def measures(round: Round, k: int, rates: Rates) -> dict[str, float | None]:
+    """What a sweep may look for, of one round on dev with K answers to each prompt."""
     scores, latency = round.read.judged.scores, round.read.latency
-    seconds = None if latency is None else 1000 * latency * exp.local.sampling.k
-    rates = rates_of(exp.hardware, exp.local.usd_per_hour)
+    seconds = None if latency is None else 1000 * latency * k
     usd = None if seconds is None else rates.usd(seconds)
     return {
         "similarity": None if scores is None else scores.similarity.mean.value,

@@ -36,19 +36,27 @@ class Composer:
         """The composed configuration of these words."""
         return self._loader.load_sweep_config(self._config, list(words))
 
-    def check(self, space: Space, start: Mapping[str, Any], objectives: Mapping[str, str]) -> None:
+    def check(
+        self,
+        space: Space,
+        start: Mapping[str, Any],
+        composed: DictConfig,
+        objectives: Mapping[str, str],
+    ) -> None:
         """Look at every option of each choice, and at both ends of each range, as a migration.
 
-        `start` are the values of some trial, of which one is changed at a time.
+        `start` are the values of some trial and `composed` what they make; one of them is changed
+        at a time.
 
         Raises:
             ConfigError: one is refused, or has no value for an objective.
         """
-        composed = self.config(space.words(start))
         _measurable(experiment(composed), objectives)
         groups = composed.hydra.runtime.choices
         for name, param in space.params.items():
             for value in param.corners():
+                if value == start[name]:
+                    continue
                 if name in groups:
                     other = self.config(space.words({**start, name: value}))
                 else:  # as Hydra would, in a tenth of the time

@@ -162,11 +162,7 @@ class Study:
         return bool(found)
 
     def tell(self, trial: optuna.Trial, found: Attempt) -> FrozenTrial:
-        """Write down what became of a trial.
-
-        Raises:
-            SweepFailed: it is one failure too many.
-        """
+        """Write down what became of a trial: a measure that is missing or NaN is a failure."""
         error = found.error
         values = [found.measures.get(name) for name in self.objectives]
         if found.state == "complete":

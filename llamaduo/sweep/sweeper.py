@@ -58,9 +58,10 @@ def sweep(
     begun = first(wanted, space, compose.config([*space.fixed.values()]))
     wanted = wanted.model_copy(update={"first": begun})
     start = space.start() | (begun[0] if begun else {})
-    base = experiment(compose.config(space.words(start)))
+    composed = compose.config(space.words(start))
+    base = experiment(composed)
     objectives = wanted.objectives(OWN[base.objective])
-    compose.check(space, start, objectives)
+    compose.check(space, start, composed, objectives)
     if base.dry_run:
         return _plan(wanted, space, base)
     folder = Path(config.hydra.sweep.dir)
