@@ -29,6 +29,7 @@ from llamaduo.scores import (
     prompt_means,
     summarise,
 )
+from llamaduo import table_parquet as parquet
 from llamaduo.table import VerdictTable
 
 K, M = 4, 10
@@ -103,11 +104,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.parquet" for i in range(len(tables))]
         for table, path in zip(tables, paths, strict=True):
-            table.write(path)
+            parquet.write(table, path)
         print(f"parquet: {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB")
         first, second = paths
         both = timed(
-            lambda: analyse(VerdictTable.read(first), VerdictTable.read(second)), args.repeats
+            lambda: analyse(parquet.read(first), parquet.read(second)), args.repeats
         )
         print(f"from parquet files: {both}")
     rows = [table.rows() for table in tables]

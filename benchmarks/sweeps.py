@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llamaduo import cli
+from llamaduo.__main__ import caller
 from llamaduo.config import Experiment
 
 HERE = Path(__file__).resolve()
@@ -41,7 +42,7 @@ def job(exp: Experiment) -> dict[str, float | None]:
     alone = Handle(
         study="", storage="", trial=None, number=0, pruner=None, better="maximize", run=None
     )
-    return try_out(exp, handle.current() or alone, say=lambda line: None)
+    return try_out(exp, handle.current() or alone, None, say=lambda line: None)
 
 
 def words(home: str, tracking: str, *more: str) -> list[str]:
@@ -130,6 +131,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if "-m" in sys.argv:
-        cli.launch("config", Experiment, job)
+        cli.launch("config", Experiment, job, caller=caller)
     else:
         main()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llamaduo import interrupt
 
 if TYPE_CHECKING:
+    from llamaduo.cli import Caller
     from llamaduo.config import Experiment
 
 DRY = r"\+*dry_run=(true|yes|on|1)"
@@ -26,10 +27,26 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
     from llamaduo.run import run, try_out
     from llamaduo.sweep import handle
 
-    trial = handle.current()
-    if trial is not None and trial.trial is not None:
-        return try_out(exp, trial)
-    return run(exp, command=interrupt.command()).objective
+    place = handle.current()
+    if place is None or place.trial is None:
+        return run(exp, command=interrupt.command(), best_of=place).objective
+    from llamaduo.sweep.trial import pruned_by
+
+    return try_out(exp, place, pruned_by(place))
+
+
+def caller() -> "Caller | None":
+    """The sweep that waits for this job, if any: a trial's errors are its result."""
+    from llamaduo.sweep import handle
+
+    place = handle.current()
+    if place is None:
+        return None
+    if place.trial is None:
+        return lambda job: job()
+    from llamaduo.sweep.trial import attempt
+
+    return attempt
 
 
 def main() -> None:
@@ -40,7 +57,7 @@ def main() -> None:
 
         if any(re.fullmatch(DRY, word, re.I) for word in sys.argv[1:]):
             cli.leave_no_trace()
-        cli.launch("config", Experiment, migrate)
+        cli.launch("config", Experiment, migrate, caller=caller)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from llamaduo import cli, tracking
 from llamaduo.artifact import Json
+from llamaduo.champion import Answerer, RequestError
 from llamaduo.config import Config, Count, TaskConfig, TrackingConfig
 from llamaduo.errors import DataError
 
@@ -28,7 +29,7 @@ def ask(config: Ask) -> None:
         raise DataError(f"standard input is not UTF-8 at byte {error.start}") from None
     if not text:
         raise DataError('standard input is empty: echo "text" | python -m llamaduo.ask task=…')
-    champion = tracking.build(config.tracking).champion(f"llamaduo-{config.task.name}")
+    champion = Answerer(tracking.build(config.tracking).champion(f"llamaduo-{config.task.name}"))
     request: dict[str, Json] = {
         "messages": [{"role": "user", "content": text}],
         "temperature": config.temperature,
@@ -37,7 +38,7 @@ def ask(config: Ask) -> None:
         request["max_tokens"] = config.max_tokens
     try:
         completion: Any = champion(request)
-    except ValueError as error:
+    except RequestError as error:
         raise DataError(str(error)) from error
     print(completion["choices"][0]["message"]["content"])
 

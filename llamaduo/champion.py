@@ -22,6 +22,9 @@ from llamaduo.records import Message, Prompt, Record, Response
 
 log = logging.getLogger("llamaduo.champion")
 
+#: The file by which MLflow loads a bundle; a copy is kept with each registered version.
+MODEL_CODE = Path(__file__).with_name("champion_mlflow.py")
+
 
 class RequestError(ValueError):
     """A chat request that cannot be answered, and why: the caller's to mend."""

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -26,18 +26,26 @@ from pydantic import BaseModel, ValidationError
 from llamaduo import interrupt, progress, redact, room
 from llamaduo.artifact import write_atomically
 from llamaduo.errors import ConfigError, LlamaduoError
-from llamaduo.sweep import handle as sweep_handle
 
 C = TypeVar("C", bound=BaseModel)
+#: Calls a job for somebody who waits for its result, and takes its errors.
+Caller: TypeAlias = Callable[[Callable[[], object]], object]
 
 _HERE = Path(__file__).parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 
 
-def launch(config_name: str, schema: type[C], command: Callable[[C], object]) -> None:
+def launch(
+    config_name: str,
+    schema: type[C],
+    command: Callable[[C], object],
+    *,
+    caller: Callable[[], Caller | None] = lambda: None,
+) -> None:
     """Run a command on the configuration that `sys.argv` asks for; exits the process on errors.
 
-    What the command returns is what a sweep sees as the job's value.
+    What the command returns is what a sweep sees as the job's value. `caller` is asked in each job
+    who waits for it: None where nobody does, so that an error ends the process with its message.
     """
     # Starting up makes a million objects that stay: a tenth of it went to looking among them.
     gc.set_threshold(50_000, 20, 20)
@@ -50,15 +58,13 @@ def launch(config_name: str, schema: type[C], command: Callable[[C], object]) ->
     def job(config: DictConfig) -> object:
         redact.watch()  # a launcher may have brought it to another process
         _redact_saved(config)
-        if (handle := sweep_handle.current()) is not None and handle.trial is not None:
-            from llamaduo.sweep.trial import attempt
-
-            return attempt(lambda: checked(config, schema, command))
+        if (call := caller()) is not None:
+            return call(lambda: checked(config, schema, command))
         try:
             return checked(config, schema, command)
         except (LlamaduoError, OSError) as error:
-            if handle is not None or os.getpid() != here:
-                raise  # to the sweep that waits for it, or out of a launcher's process
+            if os.getpid() != here:
+                raise  # out of a launcher's process
             # Kept out of Hydra's hands, which would print it its own way.
             stopped.append(error)
             return None

@@ -9,7 +9,6 @@ from functools import partial
 
 from llamaduo import judge as judges
 from llamaduo import local as locals_
-from llamaduo import pruning
 from llamaduo import service as services
 from llamaduo.config import Experiment, PairwiseJudgeConfig
 from llamaduo.errors import BudgetReached
@@ -18,6 +17,7 @@ from llamaduo.judge import Judge, pairwise
 from llamaduo.judge.panel import members
 from llamaduo.local import Local
 from llamaduo.outcome import Stop
+from llamaduo.pruning import Trial
 from llamaduo.records import Pair, Prompt, Response
 from llamaduo.sequential import rule_for
 from llamaduo.service import Service
@@ -90,10 +90,14 @@ class Migration:
 
 @dataclass
 class Migrator:
-    """The parts of one experiment, built, and the lab in which its stages run."""
+    """The parts of one experiment, built, and the lab in which its stages run.
+
+    `trial` is told how training goes; None: nobody is.
+    """
 
     exp: Experiment
     lab: Lab
+    trial: Trial | None = None
     service: Service = field(init=False)
     local: Local = field(init=False)
     judge: Judge = field(init=False)
@@ -187,7 +191,7 @@ class Migrator:
             pool,
             seed=self.exp.seed,
             dev=dev,
-            trial=pruning.current(),
+            trial=self.trial,
         )
         adapter = self.lab.run(stage, round=number)
         read = self.ask_local("tuned", adapter, dev, "dev", round=number)

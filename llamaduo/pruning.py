@@ -3,7 +3,6 @@
 Nothing here knows Optuna: a job finds its trial through the environment, where the sweep left it.
 """
 
-import os
 from typing import Protocol
 
 #: The environment variable that holds a trial's handle, set in a sweep's jobs and nowhere else.
@@ -37,18 +36,3 @@ class Trial(Protocol):
             TrialPruned: the trial need not go on.
         """
 
-
-def current() -> Trial | None:
-    """The trial that this process trains for and that may be pruned; None: report to nobody.
-
-    None as well in a sweep that prunes nothing, so that no score is worked out for nobody.
-
-    Raises:
-        ConfigError: the study's storage cannot be reached.
-    """
-    handle = os.environ.get(HANDLE)
-    if handle is None:
-        return None
-    from llamaduo.sweep.trial import pruned_by
-
-    return pruned_by(handle)

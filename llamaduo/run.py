@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from llamaduo import progress, report, tracking
+from llamaduo import champion, progress, report, tracking
 from llamaduo.account import account
 from llamaduo.config import Experiment, MlflowTrackingConfig
 from llamaduo.cost import tally
@@ -12,29 +12,35 @@ from llamaduo.cost.words import months
 from llamaduo.errors import BudgetReached
 from llamaduo.migrate import Migrator, Round
 from llamaduo.outcome import CostFacts, Outcome
-from llamaduo.pruning import TrialPruned
+from llamaduo.pruning import Trial, TrialPruned
 from llamaduo.redact import redacted
 from llamaduo.report_series import Named
 from llamaduo.scores import Estimate
 from llamaduo.stage import Lab
-from llamaduo.sweep import handle
 from llamaduo.sweep.handle import Handle
-from llamaduo.tracking import Run
+from llamaduo.tracking import Run, Tracker
 
 PREFIXES = {"tuned": "test", "few_shot": "test_few_shot"}
 
 
-def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.say) -> Outcome:
+def run(
+    exp: Experiment,
+    *,
+    command: str,
+    tracker: Tracker | None = None,
+    best_of: Handle | None = None,
+    say: Callable[[str], None] = progress.say,
+) -> Outcome:
     """Migrate as configured, record everything, and end with the table and the report page.
 
-    `command` is what was typed, for the report to say how to do it again.
+    `command` is what was typed, for the report to say how to do it again. `tracker` None is the
+    configured one. `best_of` is the place in a sweep of which this takes the best trial to the gate.
     """
-    tracker = tracking.build(exp.tracking)
-    best = handle.current()
+    tracker = tracking.build(exp.tracking) if tracker is None else tracker
     tags = {"llamaduo.seed": str(exp.seed)}
-    if best is not None:
-        tags |= {"llamaduo.sweep": best.study, "llamaduo.trial": f"{best.number}, the best"}
-    above = None if best is None else best.run
+    if best_of is not None:
+        tags |= {"llamaduo.sweep": best_of.study, "llamaduo.trial": f"{best_of.number}, the best"}
+    above = None if best_of is None else best_of.run
     with tracker.open(exp.task.name, exp.name, tags, parent=above) as tracked:
         # The price book is the same for all; what a run paid is among its metrics.
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
@@ -51,6 +57,7 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
             promotion = tracker.promote(
                 tracked,
                 migration.bundle.path,
+                code=champion.MODEL_CODE,
                 model=registered_name(exp),
                 fingerprint=migration.bundle.fingerprint,
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
@@ -71,28 +78,33 @@ def run(exp: Experiment, *, command: str, say: Callable[[str], None] = progress.
 
 
 def try_out(
-    exp: Experiment, trial: Handle, *, say: Callable[[str], None] = progress.say
+    exp: Experiment,
+    place: Handle,
+    trial: Trial | None,
+    *,
+    say: Callable[[str], None] = progress.say,
 ) -> dict[str, float | None]:
     """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.objectives`.
 
     Dev alone is read, nothing is promoted, and there is no report. What is not known is None.
+    `trial` is told how training goes; None: nobody is, as where nothing is pruned.
 
     Raises:
         TrialPruned: there are better trials; the tracked run is tagged so.
     """
     tags = {
         "llamaduo.seed": str(exp.seed),
-        "llamaduo.sweep": trial.study,
-        "llamaduo.trial": str(trial.number),
+        "llamaduo.sweep": place.study,
+        "llamaduo.trial": str(place.number),
     }
-    name = f"{exp.name} · trial {trial.number}"
+    name = f"{exp.name} · trial {place.number}"
     tracker = tracking.build(exp.tracking)
-    with tracker.open(exp.task.name, name, tags, parent=trial.run) as tracked:
+    with tracker.open(exp.task.name, name, tags, parent=place.run) as tracked:
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
         lab = Lab(exp.tracking.home, tracked, say, rates=rates)
         try:
-            round = Migrator(exp, lab).begin().round
+            round = Migrator(exp, lab, trial).begin().round
         except BaseException as error:
             state = "PRUNED" if isinstance(error, TrialPruned) else "FAIL"
             tracked.tags({"llamaduo.trial_state": state})

@@ -7,7 +7,6 @@ One row for each prompt, response k, repeat m and judge, failures among them: ev
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -204,24 +203,6 @@ class VerdictTable:
             sums = np.bincount(cell[ok], self.scores(metric)[ok], size).reshape(many.shape)
             means.append((sums[some] / many[some]).sum(axis=1) / max(1, len(seats)))
         return Responses(prompt[some], k[some], *means)
-
-    def write(self, path: Path) -> None:
-        """Write the table to a parquet file, the fingerprint of the test set in its metadata."""
-        from llamaduo.table_parquet import write
-
-        write(self, path)
-
-    @classmethod
-    def read(cls, path: Path, test_set: str | None = None) -> "VerdictTable":
-        """The table in a parquet file, of that test set where one is named.
-
-        Raises:
-            DataError: it is no such file, or of another test set; the message has both
-                fingerprints.
-        """
-        from llamaduo.table_parquet import read
-
-        return read(path, test_set)
 
 
 def same_test_set(a: VerdictTable, b: VerdictTable) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,7 @@ from pyarrow import parquet
 
 from llamaduo.cost import Bill
 from llamaduo.errors import DataError
-
-if TYPE_CHECKING:
-    from llamaduo.table import VerdictTable
+from llamaduo.table import VerdictTable
 
 TEST_SET = b"llamaduo.test_set"
 _WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -39,8 +37,8 @@ SCHEMA = pa.schema(
 )
 
 
-def write(table: "VerdictTable", path: Path) -> None:
-    """See `VerdictTable.write`; the file appears whole."""
+def write(table: VerdictTable, path: Path) -> None:
+    """Write a table to a parquet file, which appears whole; its metadata name the test set."""
     failed = table.failed
     texts = np.array(table.texts, dtype=object)
     names, versions = ([judge[i] for judge in table.judges] for i in (0, 1))
@@ -65,10 +63,12 @@ def write(table: "VerdictTable", path: Path) -> None:
     part.replace(path)
 
 
-def read(path: Path, test_set: str | None) -> "VerdictTable":
-    """See `VerdictTable.read`."""
-    from llamaduo.table import VerdictTable
+def read(path: Path, test_set: str | None = None) -> VerdictTable:
+    """Read the table in a parquet file, of that test set where one is named.
 
+    Raises:
+        DataError: it is on another test set, or is no such table.
+    """
     try:
         found = parquet.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import snowballstemmer
 from rapidfuzz.distance import LCSseq
@@ -88,3 +90,33 @@ def rouge_l(a: str, b: str) -> float:
     texts, so that most scores are the same and the rest differ by a hundredth or two.
     """
     return rouge_l_of(stems(a), stems(b))
+
+
+class Overlap(NamedTuple):
+    """How far an answer's words are those of a reference, and of reference and task together.
+
+    `similarity` and `precision` run from 0 to 100; `reason` says in words what was shared.
+    """
+
+    similarity: float
+    precision: float
+    reason: str
+
+
+def overlap(answer: str, reference: str, task: str) -> Overlap:
+    """Score shared words and neighbouring words, as both fakes judge.
+
+    Words in the wrong order and over-long answers lose.
+    """
+    ours, theirs = _pieces(answer), _pieces(reference)
+    brevity = min(1.0, len(theirs) / len(ours)) if ours else 0.0
+    shared = 2 * len(ours & theirs) / (len(ours) + len(theirs) or 1) * brevity
+    told = ours & (theirs | _pieces(task))
+    grounded = len(told) / len(theirs | ours) * brevity if ours else 0.0
+    reason = f"{len(ours & theirs)} of {len(theirs)} word pairs shared"
+    return Overlap(100 * shared, 50 * grounded + 50 * shared, reason)
+
+
+def _pieces(text: str) -> set[str]:
+    single = text.lower().split()
+    return {*single, *(f"{a} {b}" for a, b in pairwise(single))}

@@ -6,7 +6,7 @@ imports MLflow, and only where it is chosen.
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ ALIAS = "champion"
 PARAM_LIMIT = 6000
 
 Status: TypeAlias = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
-Answer: TypeAlias = Callable[[Mapping[str, Json]], Mapping[str, Json]]
 
 
 class Promotion(Record):
@@ -114,24 +113,25 @@ class Tracker(Protocol):
         run: Run,
         bundle: Path,
         *,
+        code: Path,
         model: str,
         fingerprint: str,
         tags: Mapping[str, str],
         alias: str = ALIAS,
     ) -> Promotion:
-        """Register a champion bundle (see `llamaduo.champion`) and point the alias at it.
+        """Register a champion's bundle and point the alias at it.
 
-        There is one version per fingerprint: promoting it again points the alias at that version.
+        `code` is the file by which the registry's own tools load such a bundle. There is one version per fingerprint: promoting it again points the alias at that version.
 
         Raises:
             RegistryError: the registry cannot take it.
         """
 
-    def champion(self, model: str) -> Answer:
-        """The promoted model: a function from a chat request to a chat completion.
+    def champion(self, model: str) -> Path:
+        """The folder of the bundle that was promoted, to read in.
 
         Raises:
-            RegistryError: there is no champion, or it cannot be loaded.
+            RegistryError: there is no champion, or it cannot be fetched.
         """
 
 
@@ -314,6 +314,7 @@ class MemoryTracker:
         run: Run,
         bundle: Path,
         *,
+        code: Path,
         model: str,
         fingerprint: str,
         tags: Mapping[str, str],
@@ -329,10 +330,8 @@ class MemoryTracker:
         self.aliases.setdefault(model, {})[alias] = index
         return Promotion(model=model, version=str(index + 1), uri=f"models:/{model}@{alias}")
 
-    def champion(self, model: str) -> Answer:
+    def champion(self, model: str) -> Path:
         """See `Tracker.champion`."""
         if ALIAS not in self.aliases.get(model, {}):
             raise no_champion(model)
-        from llamaduo.champion import Answerer
-
-        return Answerer(self.versions[model][self.aliases[model][ALIAS]][1])
+        return self.versions[model][self.aliases[model][ALIAS]][1]

@@ -47,7 +47,6 @@ from llamaduo.owner import Owner
 from llamaduo.redact import redacted
 from llamaduo.tracking import (
     ALIAS,
-    Answer,
     Promotion,
     Run,
     Status,
@@ -335,6 +334,7 @@ class MlflowTracker:
         run: Run,
         bundle: Path,
         *,
+        code: Path,
         model: str,
         fingerprint: str,
         tags: Mapping[str, str],
@@ -349,7 +349,7 @@ class MlflowTracker:
                 version = (
                     versions[0].version
                     if versions
-                    else self._register(run, bundle, model, {**tags, FINGERPRINT: fingerprint})
+                    else self._register(run, bundle, code, model, {**tags, FINGERPRINT: fingerprint})
                 )
                 client.set_registered_model_alias(model, alias, version)
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -359,7 +359,9 @@ class MlflowTracker:
             ) from error
         return Promotion(model=model, version=str(version), uri=f"models:/{model}@{alias}")
 
-    def _register(self, run: Run, bundle: Path, model: str, tags: Mapping[str, str]) -> str:
+    def _register(
+        self, run: Run, bundle: Path, code: Path, model: str, tags: Mapping[str, str]
+    ) -> str:
         client = self.client
         with suppress(MlflowException):  # it is there already
             client.create_registered_model(model)
@@ -369,6 +371,7 @@ class MlflowTracker:
         with tempfile.TemporaryDirectory(dir=self.home, prefix="model-") as scratch:
             _write_model(
                 Path(scratch),
+                code,
                 Model(
                     artifact_path=logged.artifact_location,
                     model_uuid=logged.model_id,
@@ -393,7 +396,7 @@ class MlflowTracker:
         client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": registered})
         return str(made.version)
 
-    def champion(self, model: str) -> Answer:
+    def champion(self, model: str) -> Path:
         """See `Tracker.champion`."""
         try:
             version = self.client.get_model_version_by_alias(model, ALIAS)
@@ -402,13 +405,12 @@ class MlflowTracker:
         try:
             place = self.client.get_model_version_download_uri(model, version.version)
             folder = mlflow.artifacts.download_artifacts(place, tracking_uri=self.uri)
-            answer: Answer = mlflow.pyfunc.load_model(folder).predict
         except (MlflowException, OSError) as error:
             raise RegistryError(
                 f"models:/{model}@{ALIAS}: version {version.version} cannot be loaded "
                 f"({_first_line(error)}); promote it again, or point the alias at another version"
             ) from error
-        return answer
+        return Path(folder) / BUNDLE
 
 
 def _create_database(path: Path, artifacts: Path) -> None:
@@ -466,13 +468,12 @@ def _unjournaled(part: Path) -> sqlite3.Connection:
     return made
 
 
-def _write_model(folder: Path, model: Model) -> None:
+def _write_model(folder: Path, code: Path, model: Model) -> None:
     """Write what makes a folder a model from code, but for its bundle.
 
     The same files as `mlflow.pyfunc.save_model` writes. That first reads the file names of every
     installed distribution, for half a second, and copies the bundle once more.
     """
-    code = Path(__file__).with_name("champion_mlflow.py")
     shutil.copyfile(code, folder / code.name)
     pinned = []
     for name in SERVED_WITH:

@@ -22,10 +22,9 @@ def migrated(tmp_path_factory: Any) -> tuple[Outcome, Logged]:
     overrides = ("+experiment=summarize", *FAKES, "tracking=memory", f"tracking.home={home}")
     command = f"python -m llamaduo {planted} tracking.uri=postgresql://me:hunter2@db"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs.tracking, "build", lambda config: tracker)
         patch.setenv("PLANTED_API_KEY", "sk-planted-0123456789")
         exp = composed(*overrides, planted)
-        outcome = runs.run(exp, command=command, say=lambda line: None)
+        outcome = runs.run(exp, command=command, tracker=tracker, say=lambda line: None)
     return outcome, tracker.runs[outcome.run_id]
 
 

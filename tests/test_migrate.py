@@ -5,25 +5,24 @@ from decimal import Decimal
 import pytest
 from conftest import columns, coverage_file
 
-from llamaduo import run as runs
-from llamaduo import tracking
+from llamaduo.champion import Answerer
 from llamaduo.outcome import Outcome
 from llamaduo.records import Pair, read_jsonl
 from llamaduo.run import run
+from llamaduo.tracking import MemoryTracker
 
 
 @pytest.fixture
-def tracker(monkeypatch):
+def tracker():
     """One tracker for all runs of a test, to look into."""
-    kept = tracking.MemoryTracker()
-    monkeypatch.setattr(runs.tracking, "build", lambda config: kept)
-    return kept
+    return MemoryTracker()
 
 
 @pytest.fixture
-def migrate(fake_experiment):
+def migrate(fake_experiment, tracker):
     def migrate(*overrides: str) -> Outcome:
-        return run(fake_experiment(*overrides), command="python -m llamaduo", say=lambda line: None)
+        exp = fake_experiment(*overrides)
+        return run(exp, command="python -m llamaduo", tracker=tracker, say=lambda line: None)
 
     return migrate
 
@@ -33,7 +32,7 @@ def test_a_qualified_model_is_promoted_after_at_least_one_synthesis_round(migrat
     assert (outcome.stop, outcome.result, outcome.best) == ("qualified", "qualified", 1)
     assert outcome.rounds[0].pool < outcome.rounds[1].pool
     assert outcome.champion is not None
-    answer = tracker.champion("llamaduo-summarize-fake")(
+    answer = Answerer(tracker.champion("llamaduo-summarize-fake"))(
         {"messages": [{"role": "user", "content": "a"}]}
     )
     assert answer["object"] == "chat.completion"

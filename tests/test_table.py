@@ -15,6 +15,7 @@ from llamaduo.cost import Bill
 from llamaduo.errors import DataError
 from llamaduo.records import JudgeFailure, Verdict
 from llamaduo.scores import by_prompt, prompt_means, summarise
+from llamaduo import table_parquet as parquet
 from llamaduo.table import VerdictTable
 
 SCORE = st.floats(0, 100)
@@ -56,8 +57,8 @@ def failure(prompt="a", k=0, judge="j", m=0):
 @given(rows=st.lists(VERDICT | FAILURE, max_size=8), test_set=st.none() | st.just("c0ffee"))
 def test_every_row_survives_the_file(tmp_path: Path, rows, test_set):
     path = tmp_path / "verdicts.parquet"
-    VerdictTable.of(rows, test_set).write(path)
-    read = VerdictTable.read(path, test_set)
+    parquet.write(VerdictTable.of(rows, test_set), path)
+    read = parquet.read(path, test_set)
     assert read.rows() == rows
     assert read.test_set == test_set
     assert summarise(read, confidence=0.9, seed=1) == summarise(rows, confidence=0.9, seed=1)
@@ -65,7 +66,7 @@ def test_every_row_survives_the_file(tmp_path: Path, rows, test_set):
 
 def test_the_file_reads_as_a_table_for_anyone(tmp_path):
     billed = verdict().model_copy(update={"bill": Bill(calls=1, usd=Decimal("0.0012"))})
-    VerdictTable.of([billed, failure(k=1)]).write(tmp_path / "v.parquet")
+    parquet.write(VerdictTable.of([billed, failure(k=1)]), tmp_path / "v.parquet")
     first, second = parquet.read_table(tmp_path / "v.parquet").to_pylist()
     assert (first["prompt_id"], first["similarity"], first["reason"]) == ("a", 50, "so")
     assert (first["failure"], second["failure"]) == (None, "prose")
@@ -75,12 +76,12 @@ def test_the_file_reads_as_a_table_for_anyone(tmp_path):
 
 def test_another_test_set_is_refused_with_both_fingerprints(tmp_path):
     path = tmp_path / "verdicts.parquet"
-    VerdictTable.of([verdict()], "aaaa1111").write(path)
+    parquet.write(VerdictTable.of([verdict()], "aaaa1111"), path)
     with pytest.raises(DataError, match=r"aaaa1111.*bbbb2222"):
-        VerdictTable.read(path, "bbbb2222")
-    VerdictTable.of([verdict()]).write(path)
+        parquet.read(path, "bbbb2222")
+    parquet.write(VerdictTable.of([verdict()]), path)
     with pytest.raises(DataError, match=r"unknown.*bbbb2222"):
-        VerdictTable.read(path, "bbbb2222")
+        parquet.read(path, "bbbb2222")
 
 
 @pytest.mark.parametrize("what", ["no parquet", "other columns", "gone"])
@@ -91,7 +92,7 @@ def test_a_file_that_is_none_is_named(tmp_path, what):
     elif what == "other columns":
         parquet.write_table(pa.table({"prompt_id": ["a"], "k": [0]}), path)
     with pytest.raises(DataError, match=r"verdicts\.parquet"):
-        VerdictTable.read(path)
+        parquet.read(path)
 
 
 @pytest.mark.parametrize("odd", [-0.1, 100.5, math.inf, math.nan])
@@ -102,14 +103,14 @@ def test_a_score_that_is_none_is_refused_by_prompt_response_and_repeat(tmp_path,
     with pytest.raises(DataError, match=r"p000001, k=0, m=1: precision .* no score from 0 to 100"):
         VerdictTable.of_scores(scores, wrong, "j")
     good = VerdictTable.of_scores(scores, scores, "j")
-    good.write(tmp_path / "v.parquet")
+    parquet.write(good, tmp_path / "v.parquet")
     table = parquet.read_table(tmp_path / "v.parquet")
     column = table.column_names.index("precision")
     parquet.write_table(
         table.set_column(column, "precision", pa.array(wrong.ravel())), tmp_path / "v.parquet"
     )
     with pytest.raises(DataError, match="no score from 0 to 100"):
-        VerdictTable.read(tmp_path / "v.parquet")
+        parquet.read(tmp_path / "v.parquet")
 
 
 def test_a_prompt_of_which_every_verdict_failed_is_counted_and_in_no_mean():

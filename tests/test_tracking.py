@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from contracts.tracker import Seen, TrackerContract, ask, bundle, text_of, verdict
 
+from llamaduo.champion import MODEL_CODE
 from llamaduo.config import MemoryTrackingConfig, MlflowTrackingConfig
 from llamaduo.errors import LabError
 from llamaduo.tracking import MemoryTracker, build
@@ -116,7 +117,7 @@ class TestMlflow(TrackerContract):
         with tracker.open("e", "r", {}) as run:
             run.table("verdicts.json", [verdict(0)])
             packed = bundle(tmp_path / "bundle")
-            tracker.promote(run, packed, model="llamaduo-t", fingerprint="f", tags={})
+            tracker.promote(run, packed, code=MODEL_CODE, model="llamaduo-t", fingerprint="f", tags={})
         tracker.champion("llamaduo-t")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "my runs"]
         artifacts = Path(tracker.client.get_run(run.id).info.artifact_uri)
@@ -138,7 +139,7 @@ class TestMlflow(TrackerContract):
     def test_a_version_leads_back_to_its_run(self, tracker, tmp_path):
         with tracker.open("e", "r", {}) as run:
             packed = bundle(tmp_path / "b")
-            tracker.promote(run, packed, model="llamaduo-t", fingerprint="f1", tags={"gate": "g"})
+            tracker.promote(run, packed, code=MODEL_CODE, model="llamaduo-t", fingerprint="f1", tags={"gate": "g"})
         version = tracker.client.get_model_version_by_alias("llamaduo-t", "champion")
         assert version.run_id == run.id
         assert version.tags == {"llamaduo.fingerprint": "f1", "gate": "g"}
@@ -150,7 +151,7 @@ class TestMlflow(TrackerContract):
         with tracker.open("e", "r", {}) as run:
             run.table("verdicts.json", [verdict(0), verdict(1)])
             packed = bundle(tmp_path / "b")
-            tracker.promote(run, packed, model="llamaduo-t", fingerprint="f1", tags={})
+            tracker.promote(run, packed, code=MODEL_CODE, model="llamaduo-t", fingerprint="f1", tags={})
         shutil.rmtree(packed)
         code = """
             import json, sys
@@ -312,12 +313,13 @@ def test_the_protocols_and_memory_come_without_mlflow(tmp_path):
     code = """
         import sys
         from pathlib import Path
+        from llamaduo.champion import MODEL_CODE, Answerer
         from llamaduo.tracking import MemoryTracker
 
         tracker = MemoryTracker()
         with tracker.open("e", "r", {}) as run:
-            tracker.promote(run, Path(sys.argv[1]), model="m", fingerprint="f", tags={})
-        tracker.champion("m")({"messages": [{"role": "user", "content": "a"}]})
+            tracker.promote(run, Path(sys.argv[1]), code=MODEL_CODE, model="m", fingerprint="f", tags={})
+        Answerer(tracker.champion("m"))({"messages": [{"role": "user", "content": "a"}]})
         print({"mlflow", "torch", "transformers", "pandas"} & set(sys.modules))
     """
     assert ends_well(python(code, packed)) == "set()\n"

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from llamaduo.artifact import Json
 from llamaduo.config import FakeServiceConfig
 from llamaduo.cost import Bill
-from llamaduo.records import Message, Prompt, Response
 from llamaduo.service import Completion, Failure, Request
 from llamaduo.service.fence import unfenced
+from llamaduo.text import overlap
 
 VERSION = 2
 ANSWER_WORDS = 24
@@ -78,18 +78,10 @@ def _more(request: Request) -> str:
 
 
 def _verdict(texts: Mapping[str, str]) -> str:
-    from llamaduo.judge import Item
-    from llamaduo.judge.fake import score
-
     task = "\n".join(text for name, text in texts.items() if name.startswith("task"))
-    item = Item(
-        prompt=Prompt(id="task", messages=(Message(role="user", content=task),)),
-        reference=texts["reference answer"],
-        response=Response(prompt_id="task", k=0, text=texts["candidate answer"]),
-    )
-    similarity, precision, reason = score(item)
-    said = {"reason": reason, "similarity": round(similarity), "precision": round(precision)}
-    return json.dumps(said)
+    shared = overlap(texts["candidate answer"], texts["reference answer"], task)
+    scores = {"similarity": round(shared.similarity), "precision": round(shared.precision)}
+    return json.dumps({"reason": shared.reason, **scores})
 
 
 def _choice(texts: Mapping[str, str]) -> str:

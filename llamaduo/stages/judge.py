@@ -17,6 +17,7 @@ from llamaduo.sequential import Rule
 from llamaduo.stage import Stage
 from llamaduo.stages import digest
 from llamaduo.stages.ask import accounted
+from llamaduo import table_parquet as parquet
 from llamaduo.table import VerdictTable
 from llamaduo.tracking import Run
 
@@ -44,7 +45,7 @@ class Judged(Artifact):
         Raises:
             DataError: they are on another test set, or the file is not whole.
         """
-        return VerdictTable.read(self.home / TABLE, test_set)
+        return parquet.read(self.home / TABLE, test_set)
 
     def rows(self) -> list[Row]:
         """The last that each judge said of a response and repeat, by prompt, k, judge and m."""
@@ -119,7 +120,7 @@ def assess(
             home=home, scores=None, test_set=digest(pairs), bill=bill, unfinished=unfinished
         )
         table = VerdictTable.of(judged.rows(), judged.test_set)
-        table.write(home / TABLE)
+        parquet.write(table, home / TABLE)
         scores = summarise(table, confidence=confidence, seed=seed)
         failures = sum(isinstance(row, JudgeFailure) for row in found)
         metrics = {"failures": failures} if scores is None else scores.flat()

@@ -2,9 +2,8 @@
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import optuna
 
@@ -29,7 +28,7 @@ class Attempt(Record):
     trace: str | None = None
 
 
-def attempt(measure: Callable[[], Mapping[str, float | None]]) -> Attempt:
+def attempt(measure: Callable[[], Any]) -> Attempt:
     """Run a trial's job. Whatever it raises comes back as a value that travels between processes.
 
     An interrupt passes: it stops the sweep.
@@ -75,14 +74,12 @@ class OptunaTrial:
             raise TrialPruned(f"trial {self.number} at step {step}")
 
 
-@lru_cache(maxsize=1)
-def pruned_by(handle: str) -> Trial | None:
+def pruned_by(handle: Handle) -> Trial | None:
     """The trial of a handle, None where it is pruned by nobody.
+
+    None so that no score is worked out for nobody.
 
     Raises:
         ConfigError: the storage cannot be reached.
     """
-    read = Handle.model_validate_json(handle)
-    if read.trial is None or read.pruner is None:
-        return None
-    return OptunaTrial(read)
+    return None if handle.trial is None or handle.pruner is None else OptunaTrial(handle)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llamaduo.champion import Bundle, RequestError
+from llamaduo.champion import MODEL_CODE, Answerer, Bundle, RequestError
 from llamaduo.config import (
     EarlyStopping,
     FakeLocalConfig,
@@ -287,11 +287,11 @@ class TrackerContract:
     def test_a_promoted_bundle_answers(self, tracker: Tracker, tmp_path: Path):
         with tracker.open("e", "r", {}) as run:
             promotion = tracker.promote(
-                run, bundle(tmp_path / "b"), model="llamaduo-t", fingerprint="f1", tags={"t": "1"}
+                run, bundle(tmp_path / "b"), code=MODEL_CODE, model="llamaduo-t", fingerprint="f1", tags={"t": "1"}
             )
         assert (promotion.model, promotion.version) == ("llamaduo-t", "1")
         assert promotion.uri == "models:/llamaduo-t@champion"
-        champion = tracker.champion("llamaduo-t")
+        champion = Answerer(tracker.champion("llamaduo-t"))
         assert text_of(champion(ask("a b c d e f g"))) == "a b c d e"
         with pytest.raises(RequestError, match="max_tokens"):
             champion(ask("a b c", max_tokens=0))
@@ -305,13 +305,13 @@ class TrackerContract:
 
             def promote(path: Path, fingerprint: str) -> str:
                 made = tracker.promote(
-                    run, path, model="llamaduo-t", fingerprint=fingerprint, tags={}
+                    run, path, code=MODEL_CODE, model="llamaduo-t", fingerprint=fingerprint, tags={}
                 )
                 return made.version
 
             assert promote(short, "f1") == "1"
             assert promote(short, "f1") == "1"
             assert promote(long, "f2") == "2"
-            assert text_of(tracker.champion("llamaduo-t")(request)) == "a b c d"
+            assert text_of(Answerer(tracker.champion("llamaduo-t"))(request)) == "a b c d"
             assert promote(short, "f1") == "1"
-            assert text_of(tracker.champion("llamaduo-t")(request)) == "a b"
+            assert text_of(Answerer(tracker.champion("llamaduo-t"))(request)) == "a b"

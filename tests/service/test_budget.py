@@ -19,10 +19,9 @@ PRICE = "{input_usd: 10, output_usd: 20, simulated: false}"
 class Lab:
     """Migrations in one folder, by a service and a judge that a stand-in on loopback plays."""
 
-    def __init__(self, home, url, monkeypatch):
+    def __init__(self, home, url):
         self.home, self.url = home, url
         self.tracker = MemoryTracker()
-        monkeypatch.setattr("llamaduo.tracking.build", lambda config: self.tracker)
 
     def migrate(self, *overrides):
         exp = composed(
@@ -42,7 +41,7 @@ class Lab:
             "judge.max_tokens=200",
             *overrides,
         )
-        return run(exp, command="python -m llamaduo", say=lambda line: None)
+        return run(exp, command="python -m llamaduo", tracker=self.tracker, say=lambda line: None)
 
     def spent(self):
         with closing(sqlite3.connect(self.home / "ledger.db")) as ledger:
@@ -60,8 +59,8 @@ def server():
 
 
 @pytest.fixture
-def lab(tmp_path, server, monkeypatch):
-    return Lab(tmp_path / "mlruns", server.url, monkeypatch)
+def lab(tmp_path, server):
+    return Lab(tmp_path / "mlruns", server.url)
 
 
 def test_before_the_first_round_is_judged_it_is_a_message(lab):

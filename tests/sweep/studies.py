@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from toy import command
 
 from llamaduo import cli
+from llamaduo.__main__ import caller
 from llamaduo.config import Experiment
 
 TOY = Path(__file__).with_name("toy.py")
@@ -63,7 +64,7 @@ class Sweeps:
         self._capfd.readouterr()
         try:
             with loggers_kept():
-                cli.launch("config", Experiment, command)
+                cli.launch("config", Experiment, command, caller=caller)
             left = 0
         except SystemExit as end:
             left = end.code if isinstance(end.code, int) else 1

@@ -15,7 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from llamaduo import cli, pruning
+from llamaduo import cli
+from llamaduo.__main__ import caller
+from llamaduo.pruning import TrialPruned
+from llamaduo.sweep import handle
+from llamaduo.sweep.trial import pruned_by
 from llamaduo.config import Experiment
 from llamaduo.errors import BudgetReached, DataError
 
@@ -35,7 +39,7 @@ def command(exp: Experiment) -> dict[str, float | None]:
     if kind in (NO_NUMBER, DIVERGES):
         score = math.nan
     if kind == PRUNED:
-        raise pruning.TrialPruned
+        raise TrialPruned
     if kind == KILLED:
         os.kill(os.getpid(), signal.SIGKILL)
     if kind == REFUSED:
@@ -44,7 +48,9 @@ def command(exp: Experiment) -> dict[str, float | None]:
         raise BudgetReached("budget.usd=1 is used up.")
     if kind == SLEEPS:
         time.sleep(float(os.environ.get("TOY_SECONDS", "1")))
-    if kind in (REPORTS, DIVERGES) and (trial := pruning.current()) is not None:
+    place = handle.current()
+    trial = None if place is None else pruned_by(place)
+    if kind in (REPORTS, DIVERGES) and trial is not None:
         for eighth in (1, 2, 4):
             trial.report(score, eighth)
     known = None if kind == UNKNOWN else score
@@ -52,4 +58,4 @@ def command(exp: Experiment) -> dict[str, float | None]:
 
 
 if __name__ == "__main__":
-    cli.launch("config", Experiment, command)
+    cli.launch("config", Experiment, command, caller=caller)
