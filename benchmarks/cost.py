@@ -19,12 +19,12 @@ from functools import partial
 from hydra import compose, initialize_config_dir
 
 from llamaduo import cli
-from llamaduo.cost.case import Case, inputs_of, plan_of
+from llamaduo.config import Quantity
 from llamaduo.cost.command import Cost, cases
-from llamaduo.cost.decision import decide
-from llamaduo.cost.model import Inputs, accumulated, break_evens, project
-from llamaduo.cost.spread import Draws, drawn
-from llamaduo.cost.terms import Quantity
+from llamaduo.money.case import Case, inputs_of, plan_of
+from llamaduo.money.decision import decide
+from llamaduo.money.model import Inputs, accumulated, break_evens, project
+from llamaduo.money.spread import Draws, drawn
 
 
 def case() -> Case:

@@ -13,10 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from llamaduo.artifact import Artifact
 from llamaduo.config import MemoryTrackingConfig, MlflowTrackingConfig, TrackingConfig
+from llamaduo.lab import Artifact, Lab, Stage
 from llamaduo.records import RowFile, Verdict, read_jsonl
-from llamaduo.stage import Lab, Stage
 from llamaduo.tracking import Run, build
 
 

@@ -17,20 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from llamaduo import resample
 from llamaduo.config import NonInferiorGateConfig, RelativeGateConfig
-from llamaduo.gate import decide
-from llamaduo.scores import (
-    METRICS,
-    Cell,
-    Verdicts,
-    compare,
-    p_match,
-    prompt_means,
-    summarise,
-)
-from llamaduo import table_parquet as parquet
-from llamaduo.table import VerdictTable
+from llamaduo.stats import intervals, parquet
+from llamaduo.stats.gate import decide
+from llamaduo.stats.scores import Cell, Verdicts, compare, p_match, prompt_means, summarise
+from llamaduo.stats.table import METRICS, VerdictTable
 
 K, M = 4, 10
 GATES = (
@@ -88,7 +79,7 @@ def timed(work: Callable[[], None], repeats: int) -> str:
 
 def _keep_nothing() -> None:
     """Forget the draws of the last time, which another process would not have either."""
-    resample._kept.cache_clear()
+    intervals._kept.cache_clear()
 
 
 def main() -> None:
@@ -100,16 +91,14 @@ def main() -> None:
     rng = np.random.default_rng(1)
     prompts = args.rows // (2 * K * M)
     tables = [system(rng, prompts, mean) for mean in (70, 75)]
-    print(f"{sum(map(len, tables)):,} rows, {prompts:,} prompts, {resample.RESAMPLES:,} draws")
+    print(f"{sum(map(len, tables)):,} rows, {prompts:,} prompts, {intervals.RESAMPLES:,} draws")
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.parquet" for i in range(len(tables))]
         for table, path in zip(tables, paths, strict=True):
             parquet.write(table, path)
         print(f"parquet: {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB")
         first, second = paths
-        both = timed(
-            lambda: analyse(parquet.read(first), parquet.read(second)), args.repeats
-        )
+        both = timed(lambda: analyse(parquet.read(first), parquet.read(second)), args.repeats)
         print(f"from parquet files: {both}")
     rows = [table.rows() for table in tables]
     print(f"from rows in memory: {timed(lambda: analyse(*rows), args.repeats)}")

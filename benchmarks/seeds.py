@@ -15,9 +15,11 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-from llamaduo.comparison import rows_of
 from llamaduo.outcome import Outcome
-from llamaduo.scores import METRICS, Estimate, difference
+from llamaduo.report.comparison import rows_of
+from llamaduo.stats.intervals import Estimate
+from llamaduo.stats.scores import difference
+from llamaduo.stats.table import METRICS
 
 ROWS = ("tuned", "base", "service", "first two sentences", "whole prompt")
 

@@ -36,8 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from llamaduo.config import ApiServiceConfig, Limits
-from llamaduo.cost import Bill
-from llamaduo.records import Message
+from llamaduo.records import Bill, Message
 from llamaduo.service import Completion, Request, Setting
 from llamaduo.service.ledger import Answer, opened
 from llamaduo.service.live import LiveService

@@ -2,7 +2,7 @@
 
 import os
 
-from llamaduo.cache import cache_folder
+from llamaduo.base.cache import cache_folder
 
 # Read at import by the libraries that would otherwise report home or, litellm, ask the network for
 # its prices; so set before any of them.

@@ -4,7 +4,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from llamaduo import interrupt
+from llamaduo.base import signals
 
 if TYPE_CHECKING:
     from llamaduo.cli import Caller
@@ -19,7 +19,7 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
     A dry run prints the plan and has none.
     """
     if exp.dry_run:
-        from llamaduo.plan import show
+        from llamaduo.migration.plan import show
 
         show(exp)
         return None
@@ -29,7 +29,7 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
 
     place = handle.current()
     if place is None or place.trial is None:
-        return run(exp, command=interrupt.command(), best_of=place).objective
+        return run(exp, command=signals.command(), best_of=place).objective
     from llamaduo.sweep.trial import pruned_by
 
     return try_out(exp, place, pruned_by(place))
@@ -51,7 +51,7 @@ def caller() -> "Caller | None":
 
 def main() -> None:
     """The entry point of the command line."""
-    with interrupt.clean(resumes=True):  # from the first moment: the imports take one, too
+    with signals.clean(resumes=True):  # from the first moment: the imports take one, too
         from llamaduo import cli
         from llamaduo.config import Experiment
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llamaduo import cli, tracking
-from llamaduo.artifact import Json
+from llamaduo.base.errors import DataError
+from llamaduo.base.files import Json
 from llamaduo.champion import Answerer, RequestError
 from llamaduo.config import Config, Count, TaskConfig, TrackingConfig
-from llamaduo.errors import DataError
 
 
 class Ask(Config):

@@ -23,9 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from llamaduo import interrupt, progress, redact, room
-from llamaduo.artifact import write_atomically
-from llamaduo.errors import ConfigError, LlamaduoError
+from llamaduo.base import disk, progress, redact, signals
+from llamaduo.base.errors import ConfigError, LlamaduoError
+from llamaduo.base.files import write_atomically
 
 C = TypeVar("C", bound=BaseModel)
 #: Calls a job for somebody who waits for its result, and takes its errors.
@@ -71,7 +71,7 @@ def launch(
 
     try:
         _refuse_secrets(sys.argv[1:])
-        with interrupt.clean():
+        with signals.clean():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             sys.stdout.flush()
         if stopped:
@@ -89,7 +89,7 @@ def _told(error: Exception, schema: type[BaseModel]) -> int:
     # Hydra's own may be an OSError as well, as that of an option that a group has not.
     if isinstance(error, HydraException) or not isinstance(error, OSError):
         return _complain(message_of(error, schema))
-    if (full := room.lacking(error)) is not None:
+    if (full := disk.lacking(error)) is not None:
         return _complain(full)
     if error.filename is None:
         raise error

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 
-from llamaduo import champion, progress, report, tracking
-from llamaduo.account import account
+from llamaduo import tracking
+from llamaduo.base import progress
+from llamaduo.base.errors import BudgetReached, TrialPruned
+from llamaduo.base.redact import redacted
+from llamaduo.champion import MODEL_CODE
 from llamaduo.config import Experiment, MlflowTrackingConfig
-from llamaduo.cost import tally
-from llamaduo.cost.from_run import decided
-from llamaduo.cost.rates import Rates, rates_of
-from llamaduo.cost.words import months
-from llamaduo.errors import BudgetReached
-from llamaduo.migrate import Migrator, Round
+from llamaduo.cost.from_outcome import decided
+from llamaduo.cost.text import months
+from llamaduo.lab import Lab
+from llamaduo.local import Trial
+from llamaduo.migration.loop import Migrator, Round
+from llamaduo.money import machine_time
+from llamaduo.money.rates import Rates, rates_of
 from llamaduo.outcome import CostFacts, Outcome
-from llamaduo.pruning import Trial, TrialPruned
-from llamaduo.redact import redacted
-from llamaduo.report_series import Named
-from llamaduo.scores import Estimate
-from llamaduo.stage import Lab
+from llamaduo.outcome.from_migration import account
+from llamaduo.outcome.runs import Named
+from llamaduo.report import terminal
+from llamaduo.report.page import write_page
+from llamaduo.stats.intervals import Estimate
 from llamaduo.sweep.handle import Handle
 from llamaduo.tracking import Run, Tracker
 
@@ -34,7 +38,7 @@ def run(
     """Migrate as configured, record everything, and end with the table and the report page.
 
     `command` is what was typed, for the report to say how to do it again. `tracker` None is the
-    configured one. `best_of` is the place in a sweep of which this takes the best trial to the gate.
+    configured one. `best_of` is the place in a sweep whose best trial this takes to the gate.
     """
     tracker = tracking.build(exp.tracking) if tracker is None else tracker
     tags = {"llamaduo.seed": str(exp.seed)}
@@ -57,23 +61,23 @@ def run(
             promotion = tracker.promote(
                 tracked,
                 migration.bundle.path,
-                code=champion.MODEL_CODE,
+                code=MODEL_CODE,
                 model=registered_name(exp),
                 fingerprint=migration.bundle.fingerprint,
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
         outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
         outcome = decided(outcome, exp.workload, exp.hardware, migrator.service.price)
-        page = report.write(outcome, exp.tracking.home / "reports")
+        page = write_page(outcome, exp.tracking.home / "reports")
         if isinstance(exp.tracking, MlflowTrackingConfig):
             # Takes seconds, and without MLflow there is nowhere to keep them: `llamaduo.report`
             # draws them at any time.
-            from llamaduo import report_plots
+            from llamaduo.report import plots
 
-            report_plots.write([Named("", outcome)], page.parent / "figures")
+            plots.write([Named("", outcome)], page.parent / "figures")
         _record(outcome, tracked)
         tracked.files(page.parent)
-    say(report.table(outcome, page))
+    say(terminal.table(outcome, page))
     return outcome
 
 
@@ -84,7 +88,7 @@ def try_out(
     *,
     say: Callable[[str], None] = progress.say,
 ) -> dict[str, float | None]:
-    """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.objectives`.
+    """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.settings.KNOWN`.
 
     Dev alone is read, nothing is promoted, and there is no report. What is not known is None.
     `trial` is told how training goes; None: nobody is, as where nothing is pruned.
@@ -153,7 +157,7 @@ def _costs(cost: CostFacts) -> dict[str, float]:
         if bill.usd is not None:
             figures[f"cost/usd_{name}"] = float(bill.usd)
         if taken is not None:
-            figures |= tally.metrics(bill, taken, f"_{name}")
+            figures |= machine_time.metrics(bill, taken, f"_{name}")
     if (found := cost.decision) is not None:
         figures["cost/service_month"] = float(found.service_month)
         figures["cost/local_month"] = float(found.local_month)

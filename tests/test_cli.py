@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FAKES, called, columns, coverage_file
+from support.experiments import FAKES, called, columns, coverage_file
 
 FAKE = ["+experiment=summarize", *FAKES, "tracking=memory"]
 

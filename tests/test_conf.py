@@ -4,9 +4,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from conftest import composed
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from support.experiments import composed
 
 from llamaduo import cli
 

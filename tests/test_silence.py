@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FAKES
-from toy_service import Reply, pairs, serving
+from support.experiments import FAKES
+from support.toy_service import Reply, pairs, serving
 
-from llamaduo import cli, weights
-from llamaduo.stages.collect import DATA
+from llamaduo import cli
+from llamaduo.base.shipped import DATA
+from llamaduo.local import weights
 
 # Python runs this at its start, in children too. An audit hook sees every address that Python code
 # connects to or looks up, every file that it opens for writing, and every import.

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, field_validator
 
 from llamaduo import cli
-from llamaduo.config import Config, Count, Listed, Share, TrackingConfig
-from llamaduo.cost.bill import Price
-from llamaduo.cost.terms import Hardware, OneOff, Positive, Upkeep, Workload
-from llamaduo.errors import ConfigError, DataError
+from llamaduo.base.errors import ConfigError, DataError
+from llamaduo.config import (
+    Config,
+    Count,
+    Hardware,
+    Listed,
+    OneOff,
+    Positive,
+    Share,
+    TrackingConfig,
+    Upkeep,
+    Workload,
+)
+from llamaduo.records import Price
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from llamaduo.cost.case import Case
-    from llamaduo.cost.decision import Decision
     from llamaduo.cost.table2 import Crossing
+    from llamaduo.money.case import Case
+    from llamaduo.money.decision import Decision
     from llamaduo.outcome import Outcome
 
 
@@ -74,9 +84,9 @@ def cost(config: Cost) -> None:
     Raises:
         LlamaduoError: a figure is missing or cannot be, or there is no such run.
     """
-    from llamaduo.cost import words
-    from llamaduo.cost.decision import decide
-    from llamaduo.cost.spread import Draws
+    from llamaduo.cost import text
+    from llamaduo.money.decision import decide
+    from llamaduo.money.spread import Draws
 
     found = cases(config)
     draws = Draws(config.draws, config.seed, config.confidence)
@@ -91,28 +101,28 @@ def cost(config: Cost) -> None:
 
         table2 = compare(found)
     if config.format == "csv":
-        print(words.csv_of(decisions), end="")
+        print(text.csv_of(decisions), end="")
     elif config.format == "json":
-        print(words.json_of(decisions, table2))
+        print(text.json_of(decisions, table2))
     else:
-        print(words.page(decisions, table2, title=config.title, lines=_sources(config, found)))
+        print(text.page(decisions, table2, title=config.title, lines=_sources(config, found)))
     if config.picture:
         _draw(config, decisions, () if table2 is None else table2.crossings)
 
 
 def cases(config: Cost) -> "list[Case]":
     """The workloads that are to be decided on, the first as configured, then those beside it."""
-    from llamaduo.cost.case import Case
+    from llamaduo.money.case import Case
 
     outcome = _outcome(config)
     workload, hardware, one_off = config.workload, config.hardware, config.one_off
     if outcome is not None:
-        from llamaduo.cost import from_run
+        from llamaduo.cost import from_outcome
 
-        measured = from_run.measured(outcome)
-        workload = from_run.workload(workload, measured)
-        hardware = from_run.hardware(from_run.configured(hardware, outcome), measured)
-        one_off = from_run.one_off(one_off, measured, hardware)
+        measured = from_outcome.measured(outcome)
+        workload = from_outcome.workload(workload, measured)
+        hardware = from_outcome.hardware(from_outcome.configured(hardware, outcome), measured)
+        one_off = from_outcome.one_off(one_off, measured, hardware)
     price = _price(config, outcome)
     first = Case(config.label or config.name, workload, price, hardware, one_off, config.upkeep)
     others = [
@@ -132,17 +142,17 @@ def cases(config: Cost) -> "list[Case]":
 def _outcome(config: Cost) -> "Outcome | None":
     if config.run is None:
         return None
-    from llamaduo import report_runs
+    from llamaduo.outcome import runs
 
     try:
-        return report_runs.load([config.run], config.tracking.home / "reports")[0].outcome
+        return runs.load([config.run], config.tracking.home / "reports")[0].outcome
     except DataError as error:
         told = str(error).removeprefix("runs: ")
         raise DataError(f"run={config.run}: {told}") from error
 
 
 def _price(config: Cost, outcome: "Outcome | None") -> Price:
-    from llamaduo.cost.price import price_of, price_of_run
+    from llamaduo.money.run_price import price_of, price_of_run
 
     if config.price is not None:
         return price_of(config.price, config.prices)
@@ -168,7 +178,7 @@ def _rate(config: Cost) -> Decimal:
 
 def _sources(config: Cost, found: "list[Case]") -> list[str]:
     """A line on where the price comes from, and one on each figure with a source."""
-    from llamaduo.cost.words import sourced
+    from llamaduo.cost.text import sourced
 
     return sourced(found[0], config.price, config.prices)
 

@@ -1,6 +1,6 @@
 """Accumulated cost of both sides as PNG and SVG, as the paper's Figure 4 has it, with bands.
 
-Owns matplotlib with `report_plots`, whose looks it takes. The same decisions give the same bytes.
+Its looks are those of `llamaduo.base.plotting`. The same decisions give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from llamaduo.cost.decision import Decision
-from llamaduo.cost.spread import Band
+from llamaduo.base.plotting import COLOURS, DPI, INK, LOOKS, SOFT
 from llamaduo.cost.table2 import Crossing
-from llamaduo.report_plots import COLOURS, DPI, INK, LOOKS, SOFT
+from llamaduo.money.decision import Decision
+from llamaduo.money.spread import Band
 
 MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOOKS_SVG: dict[Any, Any] = {  # matplotlib types every key as a literal

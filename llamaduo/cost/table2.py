@@ -7,10 +7,12 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 
-from llamaduo.cost.case import Case, inputs_of, plan_of
-from llamaduo.cost.model import (
+from llamaduo.base import shipped
+from llamaduo.base.errors import ConfigError
+from llamaduo.config import Quantity
+from llamaduo.money.case import Case, inputs_of, plan_of
+from llamaduo.money.model import (
     Inputs,
     Series,
     accumulated,
@@ -19,11 +21,9 @@ from llamaduo.cost.model import (
     server_month,
     service_fee,
 )
-from llamaduo.cost.spread import tidy
-from llamaduo.cost.terms import Quantity
-from llamaduo.errors import ConfigError
+from llamaduo.money.spread import tidy
 
-DATA = Path(__file__).parent.parent / "data" / "paper" / "table2.csv"
+TABLE2 = shipped.DATA / "paper" / "table2.csv"
 MONTHS = 24
 TEXT_OUTPUT = 10_000_000  # tokens a day of the heavy workload, as the paper's text has it
 
@@ -100,7 +100,7 @@ def compare(cases: Sequence[Case]) -> Table2:
 
 def _cells(light: _Side, heavy: _Side) -> Iterator[Cell]:
     ours = {"light": _figures(light), "heavy": _figures(heavy)}
-    with DATA.open(encoding="utf-8", newline="") as rows:
+    with TABLE2.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
             workload, item = row["workload"], row["item"]
             yield Cell(workload, item, Decimal(row["printed"]), ours[workload][item])

@@ -9,13 +9,12 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 
-from llamaduo.cost import Bill
-from llamaduo.errors import JudgeError
-from llamaduo.judge import Item, Judge
+from llamaduo.base.errors import JudgeError
+from llamaduo.base.progress import bar
+from llamaduo.base.text import sentences, words
 from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
-from llamaduo.progress import bar
-from llamaduo.records import JudgeFailure, Pair, Record, Response, Verdict
-from llamaduo.text import sentences, words
+from llamaduo.judge.protocol import Item, Judge
+from llamaduo.records import Bill, JudgeFailure, Pair, Record, Response, Verdict
 
 #: What each row of anchors must come in, from the best to the worst, in both metrics.
 ORDERS = (

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from llamaduo import weights
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
+from llamaduo.base.text import rouge_l_of, sentences, stems, words
 from llamaduo.config import EmbeddingJudgeConfig
-from llamaduo.judge import Item
 from llamaduo.judge.facts import Evidence, left_by_manner
+from llamaduo.judge.protocol import Item
+from llamaduo.local import weights
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.text import rouge_l_of, sentences, stems, words
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"

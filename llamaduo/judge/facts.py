@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from llamaduo.text import stems, words
+from llamaduo.base.text import stems, words
 
 FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
 COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether

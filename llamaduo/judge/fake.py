@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
+from llamaduo.base.text import overlap
 from llamaduo.config import FakeJudgeConfig
-from llamaduo.judge import Item
+from llamaduo.judge.protocol import Item
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.text import overlap
 
 VERSION = "1"
 

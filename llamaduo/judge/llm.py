@@ -9,12 +9,11 @@ from string import Template
 
 from pydantic import Field
 
-from llamaduo.artifact import Json
+from llamaduo.base.errors import ConfigError
+from llamaduo.base.files import Json
 from llamaduo.config import LlmJudgeConfig
-from llamaduo.cost import Bill
-from llamaduo.errors import ConfigError
-from llamaduo.judge import Item
-from llamaduo.records import JudgeFailure, Message, Record, Verdict
+from llamaduo.judge.protocol import Item
+from llamaduo.records import Bill, JudgeFailure, Message, Record, Verdict
 from llamaduo.service import Completion, Request, Service
 from llamaduo.service.fence import fenced
 from llamaduo.service.structured import (

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
+from llamaduo.base.text import rouge_l_of, sentences, words
 from llamaduo.config import OverlapJudgeConfig
-from llamaduo.judge import Item
 from llamaduo.judge.facts import Evidence, left_by_manner
+from llamaduo.judge.protocol import Item
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.text import rouge_l_of, sentences, words
 
 #: Raised whenever a verdict may change; every number below is part of what it stands for.
 VERSION = "1"

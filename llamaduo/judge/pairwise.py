@@ -10,16 +10,15 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
 from llamaduo.config import PairwiseJudgeConfig
-from llamaduo.cost import Bill
 from llamaduo.judge.llm import PROMPTS, REASON, JudgePrompt
-from llamaduo.records import JudgeFailure, Message, Prompt, Record, Response
-from llamaduo.resample import Estimate, estimate
+from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Record, Response
 from llamaduo.service import Completion, Failure, Request, Service, Setting
 from llamaduo.service import build as build_service
 from llamaduo.service.fence import fenced
 from llamaduo.service.structured import Parsed, ask_for, form_of, missing, own_objects
+from llamaduo.stats.intervals import Estimate, estimate
 
 #: Raised whenever the same replies may make other preferences.
 VERSION = 1

@@ -8,8 +8,8 @@ gate divides it out, and an absolute one means the judges as they are.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from llamaduo.artifact import Json
-from llamaduo.judge import Item, Judge
+from llamaduo.base.files import Json
+from llamaduo.judge.protocol import Item, Judge
 from llamaduo.records import JudgeFailure, Verdict
 
 

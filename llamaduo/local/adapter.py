@@ -17,8 +17,8 @@ from peft.tuners.lora import LoraLayer
 from peft.utils.integrations import dequantize_module_weight
 from transformers import TrainerCallback
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
 
 #: Power iterations of PiSSA's randomised singular values, and the ranks beyond those wanted.
 ITERATIONS, BEYOND = 16, 8

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from llamaduo.artifact import write_atomically
+from llamaduo.base.files import write_atomically
 from llamaduo.local.sampling import Answer
 
 SECONDS = 1.0  # between two writings; one takes about a millisecond

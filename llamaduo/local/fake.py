@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
 from llamaduo.config import FakeLocalConfig, HparamsConfig
-from llamaduo.local import Training, looks
-from llamaduo.pruning import Trial
+from llamaduo.local import early_stopping
+from llamaduo.local.protocol import Training
+from llamaduo.local.trial import Trial
 from llamaduo.records import Pair, Prompt, Response
 
 VERSION = 2
@@ -53,9 +54,11 @@ class FakeLocal:
         total = len(pairs) if hparams.steps is None else hparams.steps
         rule, seen = hparams.early_stopping, []
         if rule.patience is not None or trial is not None:
-            looks.watched(dev, rule.pairs)
-        look_at = looks.steps_of(rule.looks, total) if rule.patience is not None else frozenset()
-        report = {} if trial is None else looks.reports(total)
+            early_stopping.watched(dev, rule.pairs)
+        look_at = (
+            early_stopping.steps_of(rule.looks, total) if rule.patience is not None else frozenset()
+        )
+        report = {} if trial is None else early_stopping.reports(total)
         last = total
         for step in range(1, total + 1):
             for eighth in report.get(step, ()):
@@ -63,10 +66,10 @@ class FakeLocal:
                 trial.report(-off * _loss(step), eighth)
             if step in look_at:
                 seen.append((step, off * _loss(step)))
-                if looks.is_over(seen, rule):
+                if early_stopping.is_over(seen, rule):
                     last = step
                     break
-        kept = looks.best_of(seen) if seen else last
+        kept = early_stopping.best_of(seen) if seen else last
         lengths = [len(pair.response.split()) for pair in pairs]
         adapter = out / "adapter"
         adapter.mkdir(exist_ok=True)

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamaduo import weights
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
 from llamaduo.config import HfLocalConfig, HparamsConfig
-from llamaduo.local import Training
-from llamaduo.local.chat import Chat
-from llamaduo.pruning import Trial
+from llamaduo.local import weights
+from llamaduo.local.chat_template import Chat
+from llamaduo.local.protocol import Training
+from llamaduo.local.trial import Trial
 from llamaduo.records import Pair, Prompt, Response
 
 if TYPE_CHECKING:

@@ -34,9 +34,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
-from llamaduo.weights import quiet_transformers
+from llamaduo.local.weights import quiet_transformers
 
 RULE = {
     ("cuda", "nf4"): "train and sample: NF4, bfloat16 sums",

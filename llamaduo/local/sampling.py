@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from llamaduo.local.kv import cache_for
+from llamaduo.local.kv_cache import cache_for
 
 _HEAD = 256
 

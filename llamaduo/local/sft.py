@@ -16,14 +16,15 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from llamaduo.base.errors import ConfigError, TrialPruned
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
-from llamaduo.local import Training, adapter, looks
-from llamaduo.local.chat import Chat, Row
-from llamaduo.local.dev import Bar, EarlyStop, Reports
+from llamaduo.local import adapter, early_stopping
+from llamaduo.local.callbacks import Bar, EarlyStop, Reports
+from llamaduo.local.chat_template import Chat, Row
 from llamaduo.local.precision import settled_libraries
+from llamaduo.local.protocol import Training
 from llamaduo.local.trainer import LabelledTrainer
-from llamaduo.pruning import Trial, TrialPruned
+from llamaduo.local.trial import Trial
 from llamaduo.records import Pair
 
 #: Tokens up to which attention on a CPU is two plain products: faster there than torch's fused
@@ -194,11 +195,13 @@ def train(
         trainer = trainer_of(load(), chat, rows, hparams, seed=seed, folder=checkpoints)
         save = partial(_save, trainer, chat, base=base)
         if hparams.early_stopping.patience is not None:
-            looked_at = _within(looks.watched(dev, hparams.early_stopping.pairs), chat, hparams)
+            looked_at = _within(
+                early_stopping.watched(dev, hparams.early_stopping.pairs), chat, hparams
+            )
             stop = EarlyStop(trainer, looked_at, hparams.early_stopping, save)
             trainer.add_callback(stop)
         if trial is not None:
-            told = _within(looks.watched(dev, looks.REPORTED_ON), chat, hparams)
+            told = _within(early_stopping.watched(dev, early_stopping.REPORTED_ON), chat, hparams)
             trainer.add_callback(Reports(trainer, told, trial))
         for callback in (bar, *callbacks):
             trainer.add_callback(callback)

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
-from llamaduo.local.chat import Row
+from llamaduo.local.chat_template import Row
 
 
 class LabelledTrainer(SFTTrainer):

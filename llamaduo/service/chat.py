@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import ConfigError
-from llamaduo.service import Form, Request
+from llamaduo.service.protocol import Form, Request
 from llamaduo.service.transport import Rejection, Reply
 
 # What each request has of its own, what would change how many answers come and how, and the key,

@@ -8,12 +8,12 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from llamaduo.artifact import Json
+from llamaduo.base.files import Json
+from llamaduo.base.text import overlap
 from llamaduo.config import FakeServiceConfig
-from llamaduo.cost import Bill
-from llamaduo.service import Completion, Failure, Request
+from llamaduo.records import Bill
 from llamaduo.service.fence import unfenced
-from llamaduo.text import overlap
+from llamaduo.service.protocol import Completion, Failure, Request
 
 VERSION = 2
 ANSWER_WORDS = 24

@@ -10,10 +10,11 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
+from llamaduo.base.errors import ConfigError, ServiceError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import ConfigError, ServiceError
-from llamaduo.service import Form, Request, chat, rejections
+from llamaduo.service import chat, rejections
 from llamaduo.service.keys import key_of, names_of
+from llamaduo.service.protocol import Form, Request
 from llamaduo.service.transport import Rejection, Reply
 
 # Shorter than the five seconds after which some servers close a connection that is not used, so

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from llamaduo import redact
+from llamaduo.base import redact
+from llamaduo.base.errors import ServiceError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import ServiceError
 
 FILE = ".env"  # in the working directory
 

@@ -19,11 +19,11 @@ from typing import Literal
 
 from filelock import FileLock
 
-from llamaduo import room
-from llamaduo.cost import Bill
-from llamaduo.errors import LabError
-from llamaduo.owner import Owner
-from llamaduo.service import Completion, Failure
+from llamaduo.base import disk
+from llamaduo.base.errors import LabError
+from llamaduo.base.liveness import Owner
+from llamaduo.records import Bill
+from llamaduo.service.protocol import Completion, Failure
 
 NAME = "ledger.db"
 VERSION = 1
@@ -295,7 +295,7 @@ def usable(path: Path | None) -> Iterator[None]:
         LabError: no room, no permission, damaged, or locked for long.
     """
     try:
-        with room.needed(path or Path()):
+        with disk.needed(path or Path()):
             yield
     except (sqlite3.Error, OSError) as error:
         words = str(error).strip().partition("\n")[0]

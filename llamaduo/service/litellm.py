@@ -9,10 +9,11 @@ from typing import Any
 
 import litellm
 
+from llamaduo.base.errors import ServiceError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import ServiceError
-from llamaduo.service import Form, Request, chat, rejections
+from llamaduo.service import chat, rejections
 from llamaduo.service.keys import keys_of
+from llamaduo.service.protocol import Form, Request
 from llamaduo.service.transport import Rejection, Reply
 
 try:

@@ -9,18 +9,18 @@ from contextlib import ExitStack, suppress
 from decimal import Decimal
 from typing import Self
 
-from llamaduo.artifact import Json, fingerprint
+from llamaduo.base.errors import ConfigError, LabError
+from llamaduo.base.files import Json, fingerprint
+from llamaduo.base.liveness import Owner
+from llamaduo.base.progress import say
+from llamaduo.base.redact import redacted
 from llamaduo.config import ApiServiceConfig
-from llamaduo.cost import Price
-from llamaduo.errors import ConfigError, LabError
-from llamaduo.owner import Owner
-from llamaduo.progress import say
-from llamaduo.redact import redacted
-from llamaduo.service import Completion, Failure, Request, Setting
-from llamaduo.service.desk import Desk
-from llamaduo.service.landing import Call, Tally, Terms
+from llamaduo.records import Price
+from llamaduo.service.call_results import Call, Tally, Terms
+from llamaduo.service.dispatcher import Desk
 from llamaduo.service.ledger import AT_ONCE, Ledger, in_memory, opened
 from llamaduo.service.pace import Size
+from llamaduo.service.protocol import Completion, Failure, Request, Setting
 from llamaduo.service.transport import Transport
 
 # Tokens that a chat format may add to the texts, for each message and for a whole request.
@@ -74,7 +74,7 @@ class LiveService:
         Raises:
             ConfigError: nobody says what it costs.
         """
-        from llamaduo.service.prices import price_of
+        from llamaduo.money.prices import price_of
 
         return cls(config, setting, lambda: _transport(config), price_of(config, setting.prices))
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from llamaduo import service
+from llamaduo.base.errors import LlamaduoError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import LlamaduoError
 from llamaduo.records import Message
-from llamaduo.service import Completion, Request, Setting
+from llamaduo.service.protocol import Completion, Request, Setting
 
 SAMPLE = 2**31  # a number that no stage asks for
 

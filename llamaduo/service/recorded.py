@@ -11,14 +11,12 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from llamaduo.artifact import Json
+from llamaduo.base import shipped
+from llamaduo.base.errors import DataError
+from llamaduo.base.files import Json
 from llamaduo.config import RecordedServiceConfig
-from llamaduo.cost import Bill
-from llamaduo.errors import DataError
-from llamaduo.records import Record, lines_of
-from llamaduo.service import Completion, Failure, Request
-
-DATA = Path(__file__).parent.parent / "data"
+from llamaduo.records import Bill, Record, lines_of
+from llamaduo.service.protocol import Completion, Failure, Request
 
 
 class Recording(Record):
@@ -77,8 +75,7 @@ class RecordedService:
 
 def recording_path(config: RecordedServiceConfig) -> Path:
     """Where the recording lies."""
-    name = config.recording
-    return DATA / name.removeprefix("shipped:") if name.startswith("shipped:") else Path(name)
+    return shipped.path_of(config.recording)
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from llamaduo.base.redact import redacted
 from llamaduo.config import ApiServiceConfig
-from llamaduo.redact import redacted
 from llamaduo.service.keys import names_of
 from llamaduo.service.transport import Rejection
 

@@ -13,10 +13,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from pydantic import BaseModel
 
-from llamaduo.cost import Bill
-from llamaduo.errors import ServiceError
-from llamaduo.records import Message
-from llamaduo.service import Completion, Failure, Form, Request, Service
+from llamaduo.base.errors import ServiceError
+from llamaduo.records import Bill, Message
+from llamaduo.service.protocol import Completion, Failure, Form, Request, Service
 
 T = TypeVar("T")
 

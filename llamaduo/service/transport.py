@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from llamaduo.service import Request
+from llamaduo.service.protocol import Request
 
 
 @dataclass(frozen=True)

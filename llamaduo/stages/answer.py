@@ -7,12 +7,11 @@ says how much of a difference is the service's own.
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Json
-from llamaduo.records import Prompt, Response
+from llamaduo.base.files import Json
+from llamaduo.lab import Stage
+from llamaduo.records import Prompt, Response, digest
 from llamaduo.service import Request, Service
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
-from llamaduo.stages.ask import ask
+from llamaduo.stages.asking import ask
 from llamaduo.stages.infer import Answers
 
 VERSION = 1

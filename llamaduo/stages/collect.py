@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llamaduo.artifact import Artifact, Json, write_atomically
+from llamaduo.base import shipped
+from llamaduo.base.errors import DataError
+from llamaduo.base.files import Json, write_atomically
 from llamaduo.config import Dedup, TaskConfig
-from llamaduo.errors import DataError
+from llamaduo.lab import Artifact, Stage
 from llamaduo.records import Message, Pair, Prompt, Record, read_jsonl, write_jsonl
-from llamaduo.stage import Stage
 from llamaduo.stages.dedup import decontaminate
 from llamaduo.tracking import Run
 
@@ -19,7 +20,6 @@ VERSION = 2
 SPLITS = ("train", "dev", "test")
 REJECTS = "rejects.jsonl"
 LEAST = 2  # prompts in each split: below, no interval can be had
-DATA = Path(__file__).parent.parent / "data"
 
 
 class Reject(Record):
@@ -82,9 +82,9 @@ def source_of(task: TaskConfig) -> Path:
         DataError: there is no such file.
     """
     name = task.coverage
-    path = DATA / name.removeprefix("shipped:") if name.startswith("shipped:") else Path(name)
+    path = shipped.path_of(name)
     if not path.is_file():
-        known = ", ".join(sorted(f"shipped:{p.parent.name}/{p.name}" for p in DATA.glob("*/cov*")))
+        known = ", ".join(shipped.named("cov*"))
         raise DataError(
             f"task.coverage={name}: no such file. Give the path of a JSONL file of chat messages "
             f"or of {task.prompt_column}/{task.response_column} columns, or one of: {known}"
@@ -122,12 +122,12 @@ def collect(task: TaskConfig, *, near: Dedup, seed: int) -> Stage[Coverage]:
         for name, rows in splits.items():
             write_jsonl(home / f"{name}.jsonl", rows)
         note = path.with_name("README.md")
-        shipped = task.coverage.startswith("shipped:") and note.is_file()
+        ours = task.coverage.startswith(shipped.PREFIX) and note.is_file()
         card = DataCard(
             task=task.name,
             source=task.coverage,
             sha256=sha256,
-            note=note.read_text(encoding="utf-8").strip() if shipped else "",
+            note=note.read_text(encoding="utf-8").strip() if ours else "",
             rows=len(pairs),
             rejected=len(rejects),
             system=_shared_system(pairs),

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from llamaduo.artifact import Artifact, Json
+from llamaduo.base.files import Json
+from llamaduo.base.text import rouge_l_of, stems, words
 from llamaduo.config import Dedup
-from llamaduo.records import Pair, read_jsonl, write_jsonl
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
-from llamaduo.text import rouge_l_of, stems, words
+from llamaduo.lab import Artifact, Stage
+from llamaduo.records import Pair, digest, read_jsonl, write_jsonl
 
 VERSION = 1
 

@@ -4,14 +4,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Artifact, Json, write_atomically
+from llamaduo.base.errors import ConfigError
+from llamaduo.base.files import Json, write_atomically
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
-from llamaduo.local import Local, Training
-from llamaduo.pruning import Trial
-from llamaduo.records import Pair
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
+from llamaduo.lab import Artifact, Stage
+from llamaduo.local import Local, Training, Trial
+from llamaduo.records import Pair, digest
 from llamaduo.tracking import Run
 
 VERSION = 1

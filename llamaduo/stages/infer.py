@@ -4,13 +4,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from llamaduo.artifact import Artifact, Json
+from llamaduo.base.files import Json
+from llamaduo.base.progress import bar
 from llamaduo.config import HparamsConfig, Sampling
+from llamaduo.lab import Artifact, Stage
 from llamaduo.local import Local
-from llamaduo.progress import bar
-from llamaduo.records import Prompt, Response, RowFile, read_jsonl
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
+from llamaduo.records import Prompt, Response, RowFile, digest, read_jsonl
 from llamaduo.stages.finetune import Adapter
 from llamaduo.tracking import Run
 

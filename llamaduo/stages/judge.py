@@ -4,21 +4,29 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from llamaduo.artifact import Artifact, Json
-from llamaduo.cost import Bill
-from llamaduo.errors import JudgeError
+from llamaduo.base.errors import JudgeError
+from llamaduo.base.files import Json
+from llamaduo.base.progress import bar
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
 from llamaduo.judge.panel import members
-from llamaduo.progress import bar
-from llamaduo.records import JudgeFailure, Pair, Record, Response, RowFile, Verdict, read_rows
-from llamaduo.scores import Scores, summarise
-from llamaduo.sequential import Rule
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
-from llamaduo.stages.ask import accounted
-from llamaduo import table_parquet as parquet
-from llamaduo.table import VerdictTable
+from llamaduo.lab import Artifact, Stage
+from llamaduo.records import (
+    Bill,
+    JudgeFailure,
+    Pair,
+    Record,
+    Response,
+    RowFile,
+    Verdict,
+    digest,
+    read_rows,
+)
+from llamaduo.stages.asking import accounted
+from llamaduo.stats import parquet
+from llamaduo.stats.scores import Scores, summarise
+from llamaduo.stats.sequential import Rule
+from llamaduo.stats.table import VerdictTable
 from llamaduo.tracking import Run
 
 VERSION = 3

@@ -7,15 +7,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from llamaduo.artifact import Artifact, Json
+from llamaduo.base.files import Json
 from llamaduo.config import SynthesisConfig
-from llamaduo.records import Message, Pair, Prompt, Record, read_jsonl, write_jsonl
+from llamaduo.lab import Artifact, Stage
+from llamaduo.records import Message, Pair, Prompt, Record, digest, read_jsonl, write_jsonl
 from llamaduo.service import Completion, Request, Service
 from llamaduo.service.fence import fenced
 from llamaduo.service.structured import form_of, missing, own_objects
-from llamaduo.stage import Stage
-from llamaduo.stages import digest
-from llamaduo.stages.ask import Asked, ask
+from llamaduo.stages.asking import Asked, ask
 from llamaduo.tracking import Run
 
 VERSION = 2  # raised also when `contents_of` reads a reply otherwise: kept replies are read again

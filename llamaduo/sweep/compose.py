@@ -8,11 +8,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
+from llamaduo.base.errors import ConfigError
+from llamaduo.base.redact import redacted
 from llamaduo.cli import message_of, validated
 from llamaduo.config import Experiment
-from llamaduo.cost.rates import rates_of
-from llamaduo.errors import ConfigError
-from llamaduo.redact import redacted
+from llamaduo.money.rates import rates_of
 from llamaduo.sweep.settings import Settings
 from llamaduo.sweep.space import ABSENT, Space
 

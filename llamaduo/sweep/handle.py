@@ -6,8 +6,10 @@ The sweep sets it in `hydra.job.env_set`, so a job's configuration is that of an
 import os
 from typing import Any
 
-from llamaduo.pruning import HANDLE
 from llamaduo.records import Record
+
+#: The environment variable that holds a trial's handle, set in a sweep's jobs and nowhere else.
+HANDLE = "LLAMADUO_TRIAL"
 
 
 class Handle(Record):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from llamaduo.cache import cache_folder
+from llamaduo.base.cache import cache_folder
 
 # Before the import: matplotlib would else look for a home of its own, and for a screen.
 os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))

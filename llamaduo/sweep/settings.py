@@ -4,9 +4,19 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import Config, Count
-from llamaduo.errors import ConfigError
-from llamaduo.sweep.objectives import KNOWN
+
+#: Each measure with what it is. All are of round 0 on dev; no trial reads test.
+KNOWN = {
+    "similarity": "mean similarity, as the gate sees it",
+    "precision": "mean precision, as the gate sees it",
+    "usd": "dollars of this machine for 1,000 requests of K answers each",
+    "seconds": "seconds of this machine for 1,000 requests of K answers each",
+}
+
+#: The configuration's `objective` in the same words.
+OWN = {"dev/similarity_mean": "similarity", "dev/precision_mean": "precision"}
 
 Way: TypeAlias = Literal["maximize", "minimize"]
 WAYS = ("maximize", "minimize")

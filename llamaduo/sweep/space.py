@@ -25,7 +25,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from llamaduo.errors import ConfigError
+from llamaduo.base.errors import ConfigError
 
 #: What stands for a value that a distribution has not.
 ABSENT = object()

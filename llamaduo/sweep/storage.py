@@ -20,10 +20,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from llamaduo import room
-from llamaduo.cache import cache_folder
-from llamaduo.errors import ConfigError
-from llamaduo.redact import redacted
+from llamaduo.base import disk
+from llamaduo.base.cache import cache_folder
+from llamaduo.base.errors import ConfigError
+from llamaduo.base.redact import redacted
 
 PATIENCE = 30  # seconds that a writer waits for others; `?timeout=` of a sqlite address overrides
 
@@ -76,7 +76,7 @@ def usable(url: str) -> Iterator[None]:
     """
     path = file_of(url)
     try:
-        with room.needed(Path(".") if path is None else path):
+        with disk.needed(Path(".") if path is None else path):
             yield
     # RuntimeError is Optuna's for a database of another version, ImportError that of a driver that
     # is not installed.

@@ -21,8 +21,8 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from llamaduo.errors import ConfigError, SweepFailed
-from llamaduo.owner import Owner
+from llamaduo.base.errors import ConfigError, SweepFailed
+from llamaduo.base.liveness import Owner
 from llamaduo.sweep import storage
 from llamaduo.sweep.choices import pruner, sampler
 from llamaduo.sweep.settings import Settings, Way

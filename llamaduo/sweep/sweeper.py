@@ -16,18 +16,17 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from llamaduo import progress, tracking
-from llamaduo.artifact import write_atomically
+from llamaduo import tracking
+from llamaduo.base import progress
+from llamaduo.base.errors import BudgetReached, ConfigError, SweepFailed
+from llamaduo.base.files import write_atomically
+from llamaduo.base.redact import redacted
 from llamaduo.config import Experiment
-from llamaduo.errors import BudgetReached, ConfigError, SweepFailed
-from llamaduo.pruning import HANDLE
-from llamaduo.redact import redacted
 from llamaduo.sweep import storage
 from llamaduo.sweep.compose import Composer, experiment, facts, first
-from llamaduo.sweep.handle import Handle
-from llamaduo.sweep.objectives import OWN
-from llamaduo.sweep.record import Record
-from llamaduo.sweep.settings import Settings, settings
+from llamaduo.sweep.handle import HANDLE, Handle
+from llamaduo.sweep.log import Record
+from llamaduo.sweep.settings import OWN, Settings, settings
 from llamaduo.sweep.space import Space, parse
 from llamaduo.sweep.study import ERROR, GATED, RUN, Study, wait_a_little
 from llamaduo.sweep.trial import Attempt
@@ -284,7 +283,7 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 
 
 def _plan(wanted: Settings, space: Space, base: Experiment) -> list[JobReturn]:
-    from llamaduo.plan import show
+    from llamaduo.migration.plan import show
 
     progress.say(f"study {wanted.study_name} in {redacted(wanted.storage)}")
     progress.say(f"{wanted.n_trials} trials, each round 0 of this plan without test, in the space")

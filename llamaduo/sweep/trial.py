@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import optuna
 
-from llamaduo.errors import BudgetReached, LlamaduoError
-from llamaduo.pruning import Trial, TrialPruned
+from llamaduo.base.errors import BudgetReached, LlamaduoError, TrialPruned
+from llamaduo.base.redact import redacted
+from llamaduo.local import Trial
 from llamaduo.records import Record
-from llamaduo.redact import redacted
 from llamaduo.sweep import storage
 from llamaduo.sweep.choices import pruner
 from llamaduo.sweep.handle import Handle

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from cost_cases import command, composed
 from pydantic import ValidationError
+from support.cost_cases import command, composed
 
 from llamaduo import cli
+from llamaduo.base.errors import ConfigError, DataError
 from llamaduo.cost.command import Cost, cases, cost, quoted
-from llamaduo.cost.words import WIDTH
-from llamaduo.errors import ConfigError, DataError
+from llamaduo.cost.text import WIDTH
 
 SCENARIOS = sorted(path.stem for path in (cli.CONF / "scenario").glob("*.yaml"))
 HEAVY = {"torch", "mlflow", "litellm", "matplotlib", "transformers", "aiohttp"}

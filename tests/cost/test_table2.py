@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 import pytest
-from cost_cases import composed
+from support.cost_cases import composed
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.cost.command import cases
 from llamaduo.cost.table2 import Table2, compare
-from llamaduo.errors import ConfigError
 
 OURS = {
     ("light", "fine-tuning, USD"): "800",

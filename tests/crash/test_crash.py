@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import coverage_file
-from folders import Folder, Near
-from starts import FAKE, At, Start, forks
+from support.experiments import coverage_file
+from support.folders import Folder, Near
+from support.starts import FAKE, At, Start, forks
 
-from llamaduo.stages.collect import DATA
+from llamaduo.base.shipped import DATA
 
 
 @pytest.fixture(scope="module")

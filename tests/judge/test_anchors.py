@@ -4,10 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from llamaduo.cost import Bill
-from llamaduo.errors import JudgeError
+from llamaduo.base.errors import JudgeError
 from llamaduo.judge.anchors import AnchorTable, anchors, check
-from llamaduo.records import JudgeFailure, Message, Pair, Prompt, Verdict
+from llamaduo.records import Bill, JudgeFailure, Message, Pair, Prompt, Verdict
 
 PASSAGE = (
     "The lift in block 4 is out until Tuesday. A cable frayed and the guard tripped. Nobody was in"

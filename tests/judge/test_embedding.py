@@ -5,7 +5,6 @@ import time
 from importlib.resources import files
 
 import pytest
-from contracts.judge import JudgeContract
 
 from llamaduo.config import EmbeddingJudgeConfig
 from llamaduo.judge import Item
@@ -13,6 +12,7 @@ from llamaduo.judge.anchors import check
 from llamaduo.judge.embedding import EmbeddingJudge, Encoder
 from llamaduo.judge.facts import Evidence, figure_forms, unfinished
 from llamaduo.records import JudgeFailure, Message, Pair, Prompt, Response, Verdict, lines_of
+from llamaduo.testing.judge import JudgeContract
 
 PASSAGE = (
     "The lift in block 4 is out until Tuesday. On Friday evening a cable frayed and the guard"

@@ -4,21 +4,20 @@ import json
 from decimal import Decimal
 
 import pytest
-from conftest import composed
-from contracts.judge import JudgeContract
 from hypothesis import given
 from hypothesis import strategies as st
-from standin import PRICE, Standin, Wire
+from support.experiments import composed
+from support.standin import PRICE, Standin, Wire
 
+from llamaduo.base.errors import BudgetReached, ConfigError
 from llamaduo.config import LlmJudgeConfig
-from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached, ConfigError
 from llamaduo.judge import Item
 from llamaduo.judge.llm import FORM, PROMPTS, JudgePrompt, LlmJudge, read
-from llamaduo.records import JudgeFailure, Message, Prompt, Response, Verdict
+from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Response, Verdict
 from llamaduo.service import Completion, Failure
 from llamaduo.service.fence import fenced, unfenced
 from llamaduo.stages.collect import read_pairs, source_of
+from llamaduo.testing.judge import JudgeContract
 
 REFERENCE = "The lift is out until Tuesday because a cable frayed."
 TASK = "Summarise: the lift in block 4 is out until Tuesday, as a cable frayed. Use the stairs."

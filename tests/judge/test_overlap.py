@@ -3,15 +3,15 @@
 import math
 
 import pytest
-from conftest import composed
-from contracts.judge import JudgeContract
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experiments import composed
 
 from llamaduo.judge import Item
 from llamaduo.judge.overlap import OverlapJudge, letters_f, score, terms_cosine
 from llamaduo.records import JudgeFailure, Message, Prompt, Response
 from llamaduo.stages.collect import read_pairs, source_of
+from llamaduo.testing.judge import JudgeContract
 
 EXP = composed("+experiment=summarize", "judge=overlap")
 TASK = (

@@ -4,18 +4,24 @@ import json
 from itertools import product
 
 import pytest
-from conftest import composed
 from hypothesis import given
 from hypothesis import strategies as st
-from standin import Standin, Wire
+from support.experiments import composed
+from support.standin import Standin, Wire
 
-from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached
-from llamaduo.judge.pairwise import FORM, Match, PairwiseJudge, Preference, outcome_of, win_rate
-from llamaduo.records import JudgeFailure, Message, Prompt, Response
+from llamaduo.base.errors import BudgetReached
+from llamaduo.judge.pairwise import (
+    FORM,
+    Match,
+    PairwiseJudge,
+    Preference,
+    outcome_of,
+    win_rate,
+)
+from llamaduo.lab import Lab
+from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Response
 from llamaduo.service import Completion, Failure
-from llamaduo.stage import Lab
-from llamaduo.stages.compare import compare
+from llamaduo.stages.prefer import compare
 from llamaduo.tracking import MemoryTracker
 
 CONFIG = composed("judge=pairwise", "service@judge.client=fake", "judge@judge.scores=fake").judge

@@ -1,20 +1,21 @@
 """Several judges at once: rows of each, anchors of each, and what they say together."""
 
 import pytest
-from conftest import composed, pair
 from hypothesis import given
 from hypothesis import strategies as st
+from support.experiments import composed, pair
 
 from llamaduo import service
-from llamaduo.errors import JudgeError
-from llamaduo.judge import Item, build, clients, scoring
+from llamaduo.base.errors import JudgeError
+from llamaduo.config import clients, scoring
+from llamaduo.judge import Item, build
 from llamaduo.judge.panel import PanelJudge, members
+from llamaduo.lab import Lab
 from llamaduo.records import JudgeFailure, Response, Verdict
-from llamaduo.scores import by_prompt
-from llamaduo.sequential import Rule, looks
-from llamaduo.stage import Lab
 from llamaduo.stages.collect import read_pairs, source_of
 from llamaduo.stages.judge import anchor, assess
+from llamaduo.stats.scores import by_prompt
+from llamaduo.stats.sequential import Rule, looks
 from llamaduo.tracking import MemoryTracker
 
 LIGHT = ("judge=panel", "judge@judge.members.embedding=fake")

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from contracts.local import LocalContract
-from towns import PAIRS, config, hparams
+from support.towns import PAIRS, config, hparams
 from transformers.cache_utils import DynamicLayer
 
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
 from llamaduo.local import precision
-from llamaduo.local.chat import Chat
+from llamaduo.local.chat_template import Chat
 from llamaduo.local.hf import HfLocal
 from llamaduo.local.sampling import Answer, Rules, batches, decode, pick, uniforms
 from llamaduo.records import Pair, Prompt
+from llamaduo.testing.local import LocalContract
 
 pytestmark = pytest.mark.network  # the weights come from the package index, once
 
@@ -281,7 +281,7 @@ def test_an_interrupted_generation_goes_on_from_its_drafts(
 def test_the_cache_holds_what_that_of_transformers_holds(seed: int):
     from transformers import LlamaConfig
 
-    from llamaduo.local.kv import RoomyLayer, cache_for
+    from llamaduo.local.kv_cache import RoomyLayer, cache_for
 
     chance = np.random.default_rng(seed)
     ours, theirs = cache_for(LlamaConfig(num_hidden_layers=1), room=3).layers[0], DynamicLayer()

@@ -9,18 +9,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from towns import PAIRS, config, hparams
+from support.towns import PAIRS, config, hparams
 
+from llamaduo.base.errors import ConfigError, TrialPruned
 from llamaduo.champion import Answerer
 from llamaduo.config import HparamsConfig
-from llamaduo.errors import ConfigError
 from llamaduo.local import Training, precision
 from llamaduo.local.hf import HfLocal
 from llamaduo.local.sampling import Answer, Rules, decode, uniforms
-from llamaduo.pruning import TrialPruned
 from llamaduo.records import Pair
 from llamaduo.stages.finetune import Adapter
-from llamaduo.stages.promote import promote
+from llamaduo.stages.pack import promote
 
 pytestmark = pytest.mark.network  # the tokenizer comes from the package index, once
 

@@ -5,11 +5,12 @@ from contextlib import closing
 from decimal import Decimal
 
 import pytest
-from conftest import composed
-from standin import Standin
+from support.experiments import composed
+from support.standin import Standin
 
-from llamaduo import report
-from llamaduo.errors import BudgetReached
+from llamaduo.base.errors import BudgetReached
+from llamaduo.report import terminal
+from llamaduo.report.page import write_page
 from llamaduo.run import run
 from llamaduo.tracking import MemoryTracker
 
@@ -82,14 +83,14 @@ def test_wherever_it_is_reached_no_call_is_paid_for_twice_and_the_end_is_the_sam
             continue
         endings.append(outcome.stop)
         assert lab.spent() <= usd
-        text = " ".join(report.table(outcome, lab.home / "report.html").split())
+        text = " ".join(terminal.table(outcome, lab.home / "report.html").split())
         if outcome.stop == "budget":
             assert f"budget.usd={usd}" in outcome.stop_words
             assert outcome.result == "not_qualified"
             assert outcome.champion is None
             assert "Not decided" in text or "Not qualified" in text
             assert "budget.usd" in text.partition("next")[2]
-            assert report.write(outcome, lab.home / "reports").is_file()
+            assert write_page(outcome, lab.home / "reports").is_file()
     assert {"message", "budget", "qualified"} == set(endings)
     asked = [repr(call) for call in server.calls]
     assert len(asked) == len(set(asked))

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from calls import FORM
 from hypothesis import given
 from hypothesis import strategies as st
+from support.calls import FORM
 
 from llamaduo.records import Record
 from llamaduo.service.chat import reply, strict

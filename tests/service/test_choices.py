@@ -3,13 +3,13 @@
 import datetime
 
 import pytest
-from conftest import composed
+from support.experiments import composed
 
 from llamaduo import cli
 from llamaduo import service as services
+from llamaduo.base.errors import ConfigError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.errors import ConfigError
-from llamaduo.service.record import Recorder
+from llamaduo.service.recorder import Recorder
 
 OPTIONS = sorted(path.stem for path in (cli.CONF / "service").glob("*.yaml"))
 KEYS = {

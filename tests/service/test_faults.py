@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import KINDS, VARIABLE, config, request, serving
-from faulty import FAULTS, KEY, Fault, Faulty, Seen, each, fails
-from test_transports import BY_LITELLM, OUTCOMES, Fails
+from support.calls import KINDS, VARIABLE, config, request, serving
+from support.fails import BY_LITELLM, OUTCOMES, Fails
+from support.faulty import FAULTS, KEY, Fault, Faulty, Seen, each, fails
 
+from llamaduo.base.errors import ServiceError
 from llamaduo.config import ApiServiceConfig
-from llamaduo.cost import Price
-from llamaduo.errors import ServiceError
+from llamaduo.records import Price
 from llamaduo.service import Completion, Failure, Request, Setting
 from llamaduo.service.live import LiveService
 

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from calls import config
+from support.calls import config
 
-from llamaduo.errors import ServiceError
-from llamaduo.redact import redacted
+from llamaduo.base.errors import ServiceError
+from llamaduo.base.redact import redacted
 from llamaduo.service.keys import found, key_of, keys_of
 
 BOTH = ("FIRST_OF_TESTS", "SECOND_OF_TESTS_REGION")

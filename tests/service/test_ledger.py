@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llamaduo.cost import Bill
-from llamaduo.errors import LabError
+from llamaduo.base.errors import LabError
+from llamaduo.records import Bill
 from llamaduo.service import Completion, Failure
 from llamaduo.service import ledger as ledgers
 from llamaduo.service.ledger import Answer, Flight, Ledger, Purse, in_memory, opened

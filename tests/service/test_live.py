@@ -13,64 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.service import ServiceContract
-from faulty import FAULTS, INPUT_TOKENS, OUTPUT_TOKENS, TORN, Fault, Faulty, Seen, each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.faulty import FAULTS, INPUT_TOKENS, OUTPUT_TOKENS, TORN, Fault, Faulty, Seen, each
+from support.live_service import PRICE, config, request, rows, service
 
-from llamaduo.config import ApiServiceConfig, Limits
-from llamaduo.cost import Bill, Price
-from llamaduo.errors import BudgetReached, ConfigError, LabError, ServiceError
-from llamaduo.records import Message
-from llamaduo.service import Completion, Failure, Form, Request, Setting, landing, pace
+from llamaduo.base.errors import BudgetReached, ConfigError, LabError, ServiceError
+from llamaduo.records import Bill, Price
+from llamaduo.service import Completion, Failure, Form, Request, Setting, call_results, pace
 from llamaduo.service.ledger import opened
 from llamaduo.service.live import LiveService
+from llamaduo.testing.service import ServiceContract
 
-HERE = Path(__file__).parent
-PRICE = {"input_usd": "1000", "output_usd": "10000", "simulated": False}
+TESTS = Path(__file__).parent.parent
 # What a call of `Faulty` costs: 11 tokens read (3 of them at no other price), 7 written.
 USD = (INPUT_TOKENS * 1000 + OUTPUT_TOKENS * 10000) / Decimal(1_000_000)
-
-
-def config(url: str, **changes: Any) -> ApiServiceConfig:
-    """`concurrency`, `attempts`, `ledger`, `timeout` and limits by name; else of the service."""
-    limits = dict.fromkeys(Limits.model_fields, None) | {"concurrency": 8}
-    limits |= {name: changes.pop(name) for name in list(changes) if name in limits}
-    runtime = {"timeout": 30.0, "attempts": 4, "ledger": True}
-    runtime |= {name: changes.pop(name) for name in list(changes) if name in runtime}
-    told = {
-        "kind": "endpoint",
-        "name": "loopback",
-        "model": "tiny",
-        "api_base": url,
-        "key_env": None,
-        "max_tokens": 64,
-        "temperature": None,
-        "top_p": None,
-        "form": "json_schema",
-        "extra": {},
-        "price": PRICE,
-        "retired": None,
-        "record": None,
-        "runtime": runtime | {"limits": limits},
-    }
-    return ApiServiceConfig.model_validate(told | changes)
-
-
-def service(
-    url: str, home: Path, *, cap: str | None = None, purse: str = "p", **changes: Any
-) -> LiveService:
-    setting = Setting(home, {}, purse, None if cap is None else Decimal(cap))
-    return LiveService.of(config(url, **changes), setting)
-
-
-def request(text: str, **more: Any) -> Request:
-    facts = {"id": text, "max_tokens": 20} | more
-    return Request(messages=(Message(role="user", content=text),), **facts)
-
-
-def rows(count: int, name: str = "row") -> list[Request]:
-    return [request(f"{name} {i}") for i in range(count)]
 
 
 def collect(live: LiveService, requests: list[Request], got: list[Completion | Failure]) -> None:
@@ -91,7 +48,7 @@ def server() -> Iterator[Faulty]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(landing, "BACKOFF", 0.02)
+    monkeypatch.setattr(call_results, "BACKOFF", 0.02)
     monkeypatch.setattr(pace, "WAIT", 0.05)
 
 
@@ -368,7 +325,7 @@ class TestLimits:
         assert most == 3
 
     def test_a_service_in_trouble_is_not_asked_ever_more(self, server, tmp_path, monkeypatch):
-        monkeypatch.setattr(landing, "BACKOFF", 1.0)
+        monkeypatch.setattr(call_results, "BACKOFF", 1.0)
         server.script = lambda seen: "500"
         outcomes = service(server.url, tmp_path, concurrency=4, attempts=2).complete(rows(40))
         began = time.monotonic()
@@ -495,9 +452,9 @@ CLIENT = """
 import json, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-sys.path[:0] = [{here!r}, {tests!r}]
-from test_live import rows, service
-from llamaduo.errors import BudgetReached
+sys.path.insert(0, {tests!r})
+from support.live_service import rows, service
+from llamaduo.base.errors import BudgetReached
 url, home, count, name, told = sys.argv[1:]
 live = service(url, Path(home), **json.loads(told))
 try:
@@ -539,7 +496,7 @@ def start(server, tmp_path) -> Iterator[Callable[..., Process]]:
     running: list[Process] = []
 
     def begin(count: int, name: str = "row", **told: Any) -> Process:
-        script = CLIENT.format(here=str(HERE), tests=str(HERE.parent))
+        script = CLIENT.format(tests=str(TESTS))
         args = [server.url, str(tmp_path), str(count), name, json.dumps(told)]
         out = tmp_path / f"out{len(running)}"
         with out.open("w") as file:

@@ -4,8 +4,8 @@ import json
 from decimal import Decimal
 
 import pytest
-from conftest import composed
-from standin import Standin
+from support.experiments import composed
+from support.standin import Standin
 
 from llamaduo.outcome import Outcome
 from llamaduo.run import run

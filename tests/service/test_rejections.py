@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from calls import VARIABLE, config
 from hypothesis import given
 from hypothesis import strategies as st
+from support.calls import VARIABLE, config
 
-from llamaduo import redact
+from llamaduo.base import redact
 from llamaduo.service.rejections import SHOWN, answered, broken, wait
 
 SECRET = "loopback-secret-4f1c9a77"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import FORM, KINDS, VARIABLE, config, request, sent, serving, transport_of
-from faulty import KEY, Faulty, Seen, each
+from support.calls import FORM, KINDS, VARIABLE, config, request, sent, serving, transport_of
+from support.faulty import KEY, Faulty, Seen, each
 
-from llamaduo.errors import ConfigError, ServiceError
+from llamaduo.base.errors import ConfigError, ServiceError
 from llamaduo.service.transport import Rejection, Reply
 
 

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
-from standin import Standin, Wire
+from support.standin import Standin, Wire
 
-from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached, ServiceError
-from llamaduo.records import Message
+from llamaduo.base.errors import BudgetReached, ServiceError
+from llamaduo.records import Bill, Message
 from llamaduo.service import Completion, Failure, Request
 from llamaduo.service.structured import (
     SHOWN,

@@ -1,13 +1,13 @@
 """Second answers of the service LLM: what is kept, and what a later start asks again."""
 
 import pytest
-from conftest import pair
-from odd_service import OddService
+from support.experiments import pair
+from support.odd_service import OddService
 
-from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached
+from llamaduo.base.errors import BudgetReached
+from llamaduo.lab import Lab
+from llamaduo.records import Bill
 from llamaduo.service import Completion, Failure
-from llamaduo.stage import Lab
 from llamaduo.stages.answer import answer
 from llamaduo.tracking import MemoryTracker
 

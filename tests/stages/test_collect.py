@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import columns, composed, coverage_file
+from support.experiments import columns, composed, coverage_file
 
-from llamaduo.errors import DataError
-from llamaduo.stage import Lab
+from llamaduo.base.errors import DataError
+from llamaduo.lab import Lab
 from llamaduo.stages.collect import collect, read_pairs
 from llamaduo.tracking import MemoryTracker
 

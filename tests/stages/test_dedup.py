@@ -1,11 +1,11 @@
 import pytest
-from conftest import composed, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.experiments import composed, pair
 
+from llamaduo.base.text import rouge_l
 from llamaduo.records import Message, Pair, Prompt
 from llamaduo.stages.dedup import decontaminate, distinct, near_copies
-from llamaduo.text import rouge_l
 
 CONFIG = composed().synthesis.dedup
 MINHASH = CONFIG.model_copy(update={"exact_up_to": 0})

@@ -3,19 +3,17 @@
 import json
 
 import pytest
-from conftest import composed, pair
-from odd_service import OddService
-from standin import Standin, Wire
+from support.experiments import composed, pair
+from support.odd_service import OddService
+from support.standin import Standin, Wire
 
-from llamaduo.cost import Bill
-from llamaduo.errors import BudgetReached, DataError
+from llamaduo.base.errors import BudgetReached, DataError
 from llamaduo.judge.embedding import EmbeddingJudge
 from llamaduo.judge.fake import FakeJudge
 from llamaduo.judge.llm import LlmJudge
-from llamaduo.records import JudgeFailure, Response, Verdict
+from llamaduo.lab import Lab
+from llamaduo.records import Bill, JudgeFailure, Response, Verdict, digest
 from llamaduo.service import Completion, Failure
-from llamaduo.stage import Lab
-from llamaduo.stages import digest
 from llamaduo.stages.judge import anchor, assess
 from llamaduo.tracking import MemoryTracker
 

@@ -1,14 +1,13 @@
 import json
 
 import pytest
-from conftest import pair
+from support.experiments import pair
 
-from llamaduo.cost import Bill
-from llamaduo.records import Message, read_jsonl
+from llamaduo.lab import Lab
+from llamaduo.records import Bill, Message, read_jsonl
 from llamaduo.service import Completion, Failure
 from llamaduo.service.fake import FakeService
 from llamaduo.service.fence import unfenced
-from llamaduo.stage import Lab
 from llamaduo.stages.synthesize import NewPairs, Refused, contents_of, request_of, synthesize
 from llamaduo.tracking import MemoryTracker
 

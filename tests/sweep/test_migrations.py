@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from conftest import FAKES
 from mlflow import MlflowClient
-from standin import Standin
-from studies import QUIET, ROOT, SPACE, loggers_kept
+from support.experiments import FAKES
+from support.standin import Standin
+from support.studies import QUIET, ROOT, SPACE, loggers_kept
 
 from llamaduo.__main__ import main
 from llamaduo.stages.collect import Coverage

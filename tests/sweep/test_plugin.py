@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from studies import ROOT
+from support.studies import ROOT
 
 
 def plugins(folder: Path, path: Path) -> str:

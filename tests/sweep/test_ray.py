@@ -1,8 +1,8 @@
 """A sweep on a local Ray cluster of two workers; needs the extra [ray]."""
 
 import pytest
-import toy
-from studies import RATE, Sweeps
+from support import toy_sweep as toy
+from support.studies import RATE, Sweeps
 
 pytest.importorskip("ray", reason="pip install llamaduo[ray]")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from llamaduo.errors import ConfigError
+from llamaduo.base.errors import ConfigError
 from llamaduo.sweep.space import parse
 
 READER = OverridesParser.create()

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import optuna
 import pytest
-import toy
 from optuna.trial import TrialState, create_trial
-from studies import RATE, SPACE, Sweeps, kill
+from support import toy_sweep as toy
+from support.studies import RATE, SPACE, Sweeps, kill
 
 FEW = (RATE, "hydra.sweeper.n_trials=4")
 ONE = (RATE, "hydra.sweeper.n_trials=1")

@@ -1,0 +1,1 @@
+"""What any long-running program owes its user, and nothing of LLMs."""

@@ -1,0 +1,1 @@
+"""Shipped data, and the tool that keys its recordings."""

@@ -1,0 +1,1 @@
+"""`python -m llamaduo.doctor`: what this machine has, and what the choices still need."""

@@ -1,0 +1,162 @@
+"""`python -m llamaduo.doctor +experiment=…`: what this machine has, and what each choice lacks.
+
+It fetches nothing, asks no network and writes nothing. Of a key it says whether the variable is
+set, never its value. The options of service, local and judge are those that lie in `conf/`. Only
+`ping=true` makes a call: one of one token to each live service that is chosen.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from llamaduo import cli, service
+from llamaduo.base.cache import cache_folder
+from llamaduo.base.errors import ConfigError
+from llamaduo.config import (
+    ApiServiceConfig,
+    Experiment,
+    clients,
+)
+from llamaduo.doctor.machine import (
+    Devices,
+    Machine,
+    Memory,
+    answer_of,
+    ask_torch,
+    cores,
+    gib,
+    memory,
+    place,
+)
+from llamaduo.doctor.needs import (
+    GROUPS,
+    KEYS,
+    LIBRARIES,
+    WITH_WEIGHTS,
+    Doctor,
+    alternatives,
+    first_missing,
+    has_key,
+    model_of,
+    state_of,
+    version_of,
+)
+from llamaduo.service.ping import ping
+
+Row: TypeAlias = tuple[str, str]
+
+
+# ---------------------------------------------------------------- the page
+
+
+def examine(doctor: Doctor) -> None:
+    """Print the page.
+
+    Raises:
+        ConfigError: the chosen experiment cannot run here, or a service that was called did not
+            answer.
+    """
+    probe = ask_torch()  # seconds of import, while the rest is looked at
+    found = list(alternatives(doctor))
+    machine = Machine(memory(), answer_of(probe))
+    sections = {
+        "Versions": [("python", platform.python_version()), *_versions()],
+        "Devices": list(_device_rows(machine.devices)),
+        "Memory": list(_memory_rows(machine.memory)),
+        "Disk": list(_disk_rows(doctor)),
+        "Weights": list(_weight_rows(found)),
+        "Keys": list(_key_rows()),
+        "Choices (* is chosen)": list(_choice_rows(found, doctor, machine)),
+    }
+    print("\n\n".join(_section(title, rows) for title, rows in sections.items()), flush=True)
+    missing = first_missing(doctor, machine)
+    if doctor.ping:
+        rows = list(_ping_rows(doctor))
+        print("\n" + _section("Calls", rows), flush=True)
+        silent = (f"{who} did not answer: {said}" for who, said in rows if said.startswith("no: "))
+        missing = missing or next(silent, None)
+    if missing is not None:
+        raise ConfigError(missing)
+    print("\nThe chosen experiment can run on this machine.")
+
+
+def _section(title: str, rows: list[Row]) -> str:
+    width = max(len(name) for name, _ in rows)
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def _versions() -> Iterator[Row]:
+    yield from ((name, version_of(name) or "not installed") for name in LIBRARIES)
+
+
+def _device_rows(found: Devices) -> Iterator[Row]:
+    bf16 = {True: "computes bfloat16", False: "no bfloat16 instructions", None: ""}[found.bf16]
+    text = f"{cores():.3g} of {os.cpu_count()} cores usable"
+    yield "CPU", ", ".join(filter(None, (platform.machine(), text, bf16)))
+    if found.error is not None:
+        yield "GPU", f"not known, torch cannot be asked: {found.error}"
+    elif not found.gpus:
+        build = "this torch is built without CUDA" if found.cuda is None else f"CUDA {found.cuda}"
+        yield "GPU", f"none ({build})"
+    for index, gpu in enumerate(found.gpus):
+        yield f"GPU {index}", f"{gpu.name}, {gib(gpu.free)} free of {gib(gpu.total)}"
+
+
+def _memory_rows(found: Memory) -> Iterator[Row]:
+    rows = {"total": found.total, "available": found.available}
+    for name, size in rows.items():
+        yield name, "not known" if size is None else gib(size)
+    yield "limit", "none by control group" if found.limit is None else gib(found.limit)
+
+
+def _disk_rows(exp: Experiment) -> Iterator[Row]:
+    from huggingface_hub import constants
+
+    yield "runs", str(place(exp.tracking.home))
+    yield "weights", str(place(cache_folder()))
+    yield "hub's cache", str(place(Path(constants.HF_HUB_CACHE)))
+
+
+def _weight_rows(found: list[tuple[str, str, Experiment | str]]) -> Iterator[Row]:
+    for group, option, exp in found:
+        config = getattr(exp, group, None)
+        if isinstance(config, WITH_WEIGHTS):
+            yield f"{group}={option}", str(model_of(config))
+
+
+def _key_rows() -> Iterator[Row]:
+    for provider, names in KEYS.items():
+        there = [name for name in names if has_key(name)]
+        yield provider, f"{', '.join(there)} set" if there else f"not set: {' or '.join(names)}"
+
+
+def _choice_rows(
+    found: list[tuple[str, str, Experiment | str]], doctor: Doctor, machine: Machine
+) -> Iterator[Row]:
+    for group, option, exp in found:
+        mark = " *" if exp is doctor else ""
+        state = f"not valid: {exp}" if isinstance(exp, str) else state_of(group, exp, machine)
+        yield f"{group}={option}{mark}", str(state)
+
+
+def _ping_rows(exp: Experiment) -> Iterator[Row]:
+    """One row for each service that the chosen experiment asks; the live ones are called."""
+    asked = {"service": exp.service}
+    asked |= clients(exp.judge)
+    for who, config in asked.items():
+        said = "not live, so not called"
+        if isinstance(config, ApiServiceConfig):
+            said = ping(config, service.setting(exp))
+        yield f"{who}={config.name}", said
+
+
+def main() -> None:
+    """The entry point of the command line."""
+    # Hydra composes every option beside the chosen ones, under a package of its own.
+    for group in GROUPS:
+        names = sorted(path.stem for path in (cli.CONF / group).glob("*.yaml"))
+        sys.argv += [f"+{group}@options.{group}.{name}={name}" for name in names]
+    cli.launch("doctor", Doctor, examine)

@@ -1,0 +1,287 @@
+"""The lab: the one place that knows how a result is found again, locked, built and recorded."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from llamaduo.base import disk, progress
+from llamaduo.base.errors import LabError, TrialPruned
+from llamaduo.base.files import settle, write_atomically
+from llamaduo.lab.stage import A, Stage
+from llamaduo.money import energy, machine_time
+from llamaduo.money.rates import UNKNOWN, Rates
+from llamaduo.records import Bill
+from llamaduo.tracking import Run
+
+LIBRARIES = ("llamaduo", "torch", "transformers", "peft", "trl", "bitsandbytes")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What `Lab.run` did for one stage: built it in `seconds`, or found it (`reused`).
+
+    `taken` is what its machine took when it was made.
+    """
+
+    name: str
+    label: str
+    round: int | None
+    fingerprint: str
+    seconds: float
+    bill: Bill
+    reused: bool
+    taken: machine_time.Taken
+
+
+@dataclass
+class Lab:
+    """A folder of finished stages, and the tracked run on whose behalf they are looked up or built.
+
+    `say` is told a line per stage. `visits` lists what was done, in order; `other_versions` has the
+    libraries with which reused stages were made, where other versions are installed now. `rates`
+    say what the machine takes.
+    """
+
+    home: Path
+    tracked: Run
+    say: Callable[[str], None] = print
+    visits: list[Visit] = field(default_factory=list)
+    other_versions: list[str] = field(default_factory=list)
+    rates: Rates = UNKNOWN
+
+    def spent(self) -> Bill:
+        """What the stages that were built, not found, took of the service LLM, and paid anew."""
+        return Bill.total(visit.bill.paid() for visit in self.visits if not visit.reused)
+
+    def embodied(self) -> tuple[Bill, float]:
+        """What all stages took when they were made, and the seconds; each counted once."""
+        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
+        return Bill.total(visit.bill for visit in once), sum(visit.seconds for visit in once)
+
+    def taken(self) -> tuple[machine_time.Taken, machine_time.Taken]:
+        """What the machine took for the stages that were built, and for all when they were made."""
+        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
+        made = machine_time.total(visit.taken for visit in self.visits if not visit.reused)
+        return made, machine_time.total(visit.taken for visit in once)
+
+    def run(self, stage: Stage[A], *, round: int | None = None) -> A:
+        """The artifact of a stage: the stored one, or built now, by one process at a time.
+
+        Raises:
+            LabError: the stored one cannot be read.
+        """
+        stages = self.home / "stages"
+        home = stages / f"{stage.name}-{stage.fingerprint}"
+        (stages / "locks").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(stages / "locks" / f"{home.name}.lock")
+        try:
+            lock.acquire(timeout=0.05)
+        except Timeout:
+            self.say(f"{_title(stage, round)}  waits for another run that is making it")
+            lock.acquire()
+        try:
+            stored = self._look_up(stage, home)
+            reused = stored is not None
+            artifact = stored if stored is not None else self._build(stage, home, round)
+        finally:
+            lock.release()
+        record = _record(home)
+        if reused:
+            self.tracked.tags({f"llamaduo.reused.{home.name}": record["run_id"]})
+            self._tell_other_versions(record["versions"])
+        seconds = float(record["seconds"])
+        self.visits.append(
+            Visit(
+                name=stage.name,
+                label=stage.label,
+                round=round,
+                fingerprint=stage.fingerprint,
+                seconds=seconds,
+                bill=artifact.bill,
+                reused=reused,
+                taken=machine_time.kept(record.get("taken"), seconds, self.rates),
+            )
+        )
+        self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
+        return artifact
+
+    def _look_up(self, stage: Stage[A], home: Path) -> A | None:
+        """The stored artifact; None where there is none, or one to make again from its rows."""
+        if not home.exists() and not self._adopts(stage, home):
+            return None
+        stored = _stored(stage, home)
+        seen = any(v.fingerprint == stage.fingerprint and v.name == stage.name for v in self.visits)
+        if not stored.unfinished or seen:
+            return stored
+        part = home.with_name(home.name + ".part")
+        if not part.exists():
+            # Copied, not moved: another run may be reading the one that is there.
+            copy = home.with_name(home.name + ".copy")
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(home, copy, ignore=shutil.ignore_patterns("record.json"))
+            copy.rename(part)
+        self.say(
+            f"  {stored.unfinished} rows got no answer at an earlier start, and are asked again"
+        )
+        return None
+
+    def _adopts(self, stage: Stage[A], home: Path) -> bool:
+        """Name what an earlier start made, recorded and logged in whole, and died before naming."""
+        part = home.with_name(home.name + ".part")
+        if not (part / "record.json").exists() or _finished(stage, part) is None:
+            return False
+        if not self.tracked.finished(_record(part)["run_id"]):
+            return False
+        part.rename(home)
+        return True
+
+    def _build(self, stage: Stage[A], home: Path, round: int | None) -> A:
+        part = home.with_name(home.name + ".part")
+        tags = {"llamaduo.stage": stage.name, "llamaduo.fingerprint": stage.fingerprint}
+        if round is not None:
+            tags["llamaduo.round"] = str(round)
+        title = " ".join(_title(stage, round).split())
+        with progress.titled(title), self.tracked.child(title, tags) as run, disk.needed(part):
+            run.params(stage.identity)
+            part.mkdir(exist_ok=True)
+            clock = _Clock(part)
+            with energy.meter() as metered:
+                artifact = _finished(stage, part)
+                if artifact is None:
+                    try:
+                        artifact = stage.run(part)
+                    except TrialPruned:
+                        shutil.rmtree(part)  # nobody will go on from its checkpoints
+                        raise
+                    # What the artifact stands for is on the disk before it is.
+                    settle(part)
+                    artifact.save()
+            seconds = clock.seconds()
+            taken = machine_time.taken(metered, seconds, clock.before, self.rates)
+            run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()})
+            run.metrics(_costs(artifact.bill, taken))
+            if taken.energy is not None:
+                run.tags({"llamaduo.energy": str(taken.energy)})
+            artifact.publish(run)
+            record = {
+                "run_id": run.id,
+                "seconds": seconds,
+                "taken": taken.model_dump(mode="json"),
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "identity": stage.identity,
+                "versions": versions(),
+            }
+            write_atomically(part / "record.json", json.dumps(record, indent=1) + "\n")
+        if home.exists():  # one with unfinished rows
+            old = home.with_name(home.name + ".old")
+            shutil.rmtree(old, ignore_errors=True)
+            home.rename(old)
+            part.rename(home)
+            shutil.rmtree(old)
+        else:
+            part.rename(home)
+        return artifact.model_copy(update={"home": home})
+
+    def _tell_other_versions(self, made_with: Mapping[str, str]) -> None:
+        now = versions()
+        others = [
+            f"{name} {version} (here {now.get(name, 'not installed')})"
+            for name, version in made_with.items()
+            if now.get(name) != version
+        ]
+        new = [other for other in others if other not in self.other_versions]
+        if new:
+            self.other_versions += new
+            self.tracked.tags({"llamaduo.other_versions": ", ".join(self.other_versions)})
+            self.say(f"  reused stages were made with {', '.join(new)}")
+
+
+class _Clock:
+    """Seconds that a stage takes, with those of starts that were stopped in it.
+
+    A stopped start cannot say how long it went on; the last file that it wrote can.
+    """
+
+    def __init__(self, part: Path) -> None:
+        kept = part / "clock.json"
+        self._before = 0.0
+        with suppress(OSError, ValueError):  # the first start, or one stopped in the next line
+            last = json.loads(kept.read_text(encoding="utf-8"))
+            wrote = max(path.lstat().st_mtime for path in part.rglob("*"))
+            self._before = last["before"] + max(0.0, wrote - last["began"])
+        kept.write_text(json.dumps({"before": self._before, "began": time.time()}))
+        self._began = time.monotonic()
+
+    @property
+    def before(self) -> float:
+        """Seconds of starts that were stopped."""
+        return self._before
+
+    def seconds(self) -> float:
+        """Seconds until now."""
+        return self._before + time.monotonic() - self._began
+
+
+def _finished(stage: Stage[A], part: Path) -> A | None:
+    """What an earlier start made in whole, and was stopped from recording."""
+    try:
+        found = stage.makes.load(part)
+    except (OSError, ValueError):
+        return None
+    return None if found.unfinished else found
+
+
+def _stored(stage: Stage[A], home: Path) -> A:
+    try:
+        return stage.makes.load(home)
+    except (OSError, ValueError) as error:
+        raise LabError(
+            f"{home}: this version of llamaduo cannot read that stage "
+            f"({type(error).__name__}); move the folder away and it is made again"
+        ) from error
+
+
+def _record(home: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((home / "record.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LabError(
+            f"{home / 'record.json'}: cannot be read ({type(error).__name__}); move the folder "
+            "away and the stage is made again"
+        ) from error
+    return record
+
+
+def _costs(bill: Bill, taken: machine_time.Taken) -> dict[str, float]:
+    """What a stage paid and took, and beside it what its calls cost when they were first made."""
+    whole = {"cost/simulated_usd": float(bill.simulated_usd)}
+    if bill.usd is not None:
+        whole["cost/usd"] = whole["cost/service_usd_embodied"] = float(bill.usd)
+    return whole | machine_time.metrics(bill.paid(), taken)
+
+
+def _title(stage: Stage[A], round: int | None) -> str:
+    where = "" if round is None else f"r{round}"
+    return f"{stage.name:<11}{where:<4}{stage.label:<16}"
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide numbers, as far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""The loop, and its plan before it runs."""

@@ -1,0 +1,186 @@
+"""A decision from a case: both sides month by month, when it pays back, and how sure that is."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from llamaduo.base.errors import ConfigError
+from llamaduo.config import Terms
+from llamaduo.money.case import COUNTED, KEYS, Case, inputs_of, plan_of
+from llamaduo.money.model import (
+    Inputs,
+    Plan,
+    Series,
+    accumulated,
+    break_even,
+    dearer_again,
+    load,
+    one_off,
+    project,
+    requests_in,
+)
+from llamaduo.money.spread import Band, Draws, Move, Spread, sensitivity, spread, tidy
+
+SAVINGS = (12, 24, 36)  # months
+SEARCHED = 120  # months in which a break-even is looked for
+
+
+class Month(Terms):
+    """What a month takes on each side, and all until its end; month 0 is the start."""
+
+    month: int
+    service: Decimal
+    local: Decimal
+    service_total: Decimal
+    local_total: Decimal
+    service_band: Band | None
+    local_band: Band | None
+    servers: int
+
+
+class Saving(Terms):
+    """What the local side saves over so many months; below 0: what it costs more."""
+
+    months: int
+    amount: Decimal
+    band: Band | None
+
+
+class Per1000(Terms):
+    """A thousand requests with everything that is counted, over the months of the series."""
+
+    service: Decimal
+    local: Decimal
+    service_band: Band | None
+    local_band: Band | None
+
+
+class Decision(Terms):
+    """What a case comes to, in `currency`.
+
+    `service_month` and `local_month` are the first month without what falls due once: `one_off` and
+    `servers_usd`. `break_even` None: not within `searched` months; `dearer_again` is the month in
+    which local has cost more again after it, as when servers are bought anew. `pays_back` is the
+    share of draws that break even within the series; None, as the bands: nothing had a range.
+    `moves` has the figures by how far they move the break-even, `nudged` by ten percent where none
+    has a range. `per_1000` is None where nobody counted requests, `load` (servers kept busy in
+    month 1) where nobody measured a throughput. `nominal`: nobody is charged that price.
+    """
+
+    name: str
+    currency: str
+    nominal: bool
+    hardware: str
+    months: tuple[Month, ...]
+    service_month: Decimal
+    local_month: Decimal
+    one_off: Decimal
+    servers_usd: Decimal
+    break_even: Decimal | None
+    break_even_band: Band | None
+    searched: int
+    dearer_again: int | None
+    pays_back: float | None
+    savings: tuple[Saving, ...]
+    per_1000: Per1000 | None
+    moves: tuple[Move, ...]
+    nudged: bool
+    load: Decimal | None
+    uncounted: tuple[str, ...]
+    draws: int
+    confidence: float
+
+
+def decide(
+    case: Case, *, months: int, draws: Draws, currency: str, usd_per_unit: Decimal = Decimal(1)
+) -> Decision:
+    """The decision that a case asks for, with a series of so many months.
+
+    Raises:
+        ConfigError: a figure is missing, or the servers that are given cannot bear the load.
+    """
+    plan, given = plan_of(case), inputs_of(case, usd_per_unit)
+    x = given.map(lambda _, figure: figure.value)
+    _refuse_overload(case, x, plan, months)
+    series = project(x, plan, max(SEARCHED, months))
+    kept = max(months, *SAVINGS)
+    sure = spread(given, plan, months=months, kept=kept, searched=len(series.service), draws=draws)
+    found, first = break_even(series), one_off(x)
+    busy = load(x, plan, 1)
+    moves, nudged = sensitivity(given, plan, len(series.service))
+    return Decision(
+        name=case.name,
+        currency=currency,
+        nominal=case.price.simulated,
+        hardware=case.hardware.name,
+        months=tuple(_months(series, months, sure)),
+        service_month=tidy(series.service[0]),
+        local_month=tidy(series.running[0]),
+        one_off=tidy(first),
+        servers_usd=tidy(series.once[0] - first),
+        break_even=None if found is None else tidy(found),
+        break_even_band=None if sure is None else sure.break_even(),
+        searched=len(series.service),
+        dearer_again=dearer_again(series),
+        pays_back=None if sure is None else sure.pays_back(),
+        savings=tuple(_savings(series, sure)),
+        per_1000=_per_1000(x, series, months, sure),
+        moves=moves,
+        nudged=nudged,
+        load=None if busy is None else tidy(busy),
+        uncounted=tuple(KEYS[name] for name in COUNTED if getattr(given, name) is None),
+        draws=0 if sure is None else draws.number,
+        confidence=draws.confidence,
+    )
+
+
+def _refuse_overload(case: Case, x: Inputs[Decimal], plan: Plan, months: int) -> None:
+    for month in range(1, months + 1) if plan.servers is not None else ():
+        busy = load(x, plan, month)
+        if busy is not None and plan.servers is not None and busy > plan.servers * x.utilisation:
+            raise ConfigError(
+                f"hardware.servers={plan.servers}: in month {month} the busiest time wants "
+                f"{busy / x.utilisation:.1f} servers at hardware.utilisation="
+                f"{case.hardware.utilisation.value}; set hardware.servers=null for as many as the "
+                "load needs"
+            )
+
+
+def _months(series: Series[Decimal], months: int, sure: Spread | None) -> Iterator[Month]:
+    service, local = accumulated(series)
+    for month in range(months + 1):
+        before = month - 1
+        yield Month(
+            month=month,
+            service=tidy(series.service[before]) if month else Decimal(0),
+            local=tidy(local[month] - local[before] if month else local[0]),
+            service_total=tidy(service[month]),
+            local_total=tidy(local[month]),
+            service_band=None if sure is None else sure.total("service", month),
+            local_band=None if sure is None else sure.total("local", month),
+            servers=int(series.servers[max(before, 0)]),
+        )
+
+
+def _savings(series: Series[Decimal], sure: Spread | None) -> Iterator[Saving]:
+    service, local = accumulated(series)
+    for months in SAVINGS:
+        yield Saving(
+            months=months,
+            amount=tidy(service[months] - local[months]),
+            band=None if sure is None else sure.saving(months),
+        )
+
+
+def _per_1000(
+    x: Inputs[Decimal], series: Series[Decimal], months: int, sure: Spread | None
+) -> Per1000 | None:
+    if x.requests is None:
+        return None
+    service, local = accumulated(series)
+    asked = requests_in(x, months)
+    return Per1000(
+        service=tidy(service[months] * 1000 / asked),
+        local=tidy(local[months] * 1000 / asked),
+        service_band=None if sure is None else sure.per_1000("service"),
+        local_band=None if sure is None else sure.per_1000("local"),
+    )

@@ -1,0 +1,59 @@
+"""What an hour of a machine takes, in dollars and in power, as far as its hardware file knows."""
+
+from decimal import Decimal
+
+from llamaduo.config import Hardware, Terms
+
+
+class Rates(Terms):
+    """An hour's dollars and the mean draw of the machine that works; None: not known."""
+
+    usd_per_hour: Decimal | None
+    watts: Decimal | None
+
+    def usd(self, seconds: float) -> Decimal | None:
+        """What so many seconds take."""
+        if self.usd_per_hour is None:
+            return None
+        return Decimal(repr(seconds)) * self.usd_per_hour / 3600
+
+    def kwh(self, seconds: float) -> float | None:
+        """The energy of so many seconds at the mean draw: an estimate."""
+        return None if self.watts is None else float(self.watts) * seconds / 3_600_000
+
+
+UNKNOWN = Rates(usd_per_hour=None, watts=None)
+
+
+def rates_of(hardware: Hardware, usd_per_hour: Decimal | None) -> Rates:
+    """The rates of one server; `usd_per_hour`, where it is known, is what its user pays."""
+    found = _hourly(hardware) if usd_per_hour is None else usd_per_hour
+    watts = hardware.watts
+    return Rates(usd_per_hour=found, watts=None if watts is None else watts.value)
+
+
+def _hourly(hardware: Hardware) -> Decimal | None:
+    """Rent, or price over lifetime, with power and hosting; None where a part is not known."""
+    hours, hosting = hardware.hours_per_month.value, hardware.hosting_usd_per_month.value
+    if hardware.kind == "cloud":
+        hourly = hardware.usd_per_hour
+        return None if hourly is None else hourly.value + hosting / hours
+    if hardware.kind == "lease":
+        monthly = None if hardware.usd_per_month is None else hardware.usd_per_month.value
+    elif hardware.usd is None or hardware.lifetime_months is None:
+        return None
+    else:
+        monthly = hardware.usd.value / hardware.lifetime_months
+    power = _power_month(hardware)
+    if monthly is None or power is None:
+        return None
+    return (monthly + power + hosting) / hours
+
+
+def _power_month(hardware: Hardware) -> Decimal | None:
+    if hardware.electricity_usd_per_month is not None:
+        return hardware.electricity_usd_per_month.value
+    if hardware.watts is None or hardware.usd_per_kwh is None:
+        return None
+    kwh = hardware.watts.value * hardware.hours_per_month.value / 1000
+    return kwh * hardware.usd_per_kwh.value

@@ -1,0 +1,90 @@
+"""What a finished migration says of its own measurement: differences, agreement and leanings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llamaduo.base.text import words
+from llamaduo.config import Experiment, JudgeConfig, LlmJudgeConfig, scoring
+from llamaduo.judge.anchors import AnchorTable
+from llamaduo.migration.loop import Migration
+from llamaduo.outcome.outcome import Evaluation, Paired
+from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.stats.agreement import Unit, agreement
+from llamaduo.stats.bias import family_of, length_bias, self_preference
+from llamaduo.stats.scores import compare
+from llamaduo.stats.table import METRICS
+
+Row = Verdict | JudgeFailure
+
+
+def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[Any]) -> Evaluation:
+    """All that the verdicts on test tell beside the scores; `anchors` are stored anchor tables."""
+    confidence, seed = exp.gate.confidence, exp.seed
+    rows = {name: read.judged.rows() for name, read in migration.test.items()}
+    names = {row.judge for found in rows.values() for row in found}
+    members = scoring(exp.judge)
+    judges = {name: _family(members.get(name)) for name in names}
+    families = _families(exp, rows)
+    lengths = _lengths(migration)
+    several = len(names) > 1
+    return Evaluation(
+        comparisons=tuple(_comparisons(rows, confidence, seed)),
+        agreements=tuple(
+            agreement(rows, metric, confidence=confidence, seed=seed)
+            for metric in (METRICS if several else ())
+        ),
+        lengths={m: tuple(length_bias(rows, m, lengths=lengths)) for m in METRICS},
+        preferences={
+            m: tuple(
+                self_preference(
+                    rows, m, judges=judges, families=families, confidence=confidence, seed=seed
+                )
+            )
+            for m in (METRICS if several else ())
+        },
+        anchors=tuple(AnchorTable.model_validate(table) for table in anchors),
+        pairwise=None if migration.compared is None else migration.compared.rate,
+    )
+
+
+def _comparisons(rows: Mapping[str, Sequence[Row]], confidence: float, seed: int) -> list[Paired]:
+    """Tuned less each other system, then the service less base."""
+    pairs = [("tuned", other) for other in rows if other != "tuned"] if "tuned" in rows else []
+    if {"service", "base"} <= rows.keys():
+        pairs.append(("service", "base"))
+    found = []
+    for system, other in pairs:
+        for metric in METRICS:
+            made = compare(rows[system], rows[other], metric, confidence=confidence, seed=seed)
+            if made is not None:
+                found.append(Paired(system=system, other=other, metric=metric, found=made))
+    return found
+
+
+def is_llm(config: JudgeConfig) -> bool:
+    """Whether an LLM has a part in the verdicts."""
+    return any(isinstance(member, LlmJudgeConfig) for member in scoring(config).values())
+
+
+def _family(config: Any) -> str | None:
+    if not isinstance(config, LlmJudgeConfig):
+        return None
+    return family_of(getattr(config.client, "model", config.client.name))
+
+
+def _families(exp: Experiment, rows: Mapping[str, object]) -> dict[str, str | None]:
+    """The families of the systems that are models; a copy has none."""
+    local = family_of(getattr(exp.local, "hub_id", exp.local.name))
+    found = dict.fromkeys(rows, None) | {"base": local, "tuned": local}
+    return found | {"service": family_of(getattr(exp.service, "model", exp.service.name))}
+
+
+def _lengths(migration: Migration) -> dict[Unit, float]:
+    """Words of each answer over the words of its reference; left out where either has none."""
+    references = {p.id: len(words(p.response)) for p in migration.coverage.split("test")}
+    return {
+        (name, one.prompt_id, one.k): len(words(one.text)) / references[one.prompt_id]
+        for name, read in migration.test.items()
+        for one in read.responses
+        if references.get(one.prompt_id)
+    }

@@ -1,0 +1,1 @@
+"""`python -m llamaduo.report`, and the report that a run ends with."""

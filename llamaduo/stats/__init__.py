@@ -1,0 +1,1 @@
+"""Pure functions of verdicts: figures with intervals, agreement and bias, and the gate."""

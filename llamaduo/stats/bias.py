@@ -1,0 +1,191 @@
+"""Where a judge leans for a reason that is none: towards its own family, or towards length.
+
+Functions of verdict rows, of what family a model is of, and of how long answers are. They are
+split from `llamaduo.stats.agreement` as they need more than rows.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from llamaduo.records import Record
+from llamaduo.stats.agreement import Row, Unit, spearman, units
+from llamaduo.stats.intervals import Estimate, estimate
+from llamaduo.stats.table import Floats, Metric
+
+_FAMILIES = {
+    "gpt": r"gpt|chatgpt|\bo[134]\b",
+    "claude": r"claude",
+    "gemini": r"gemini",
+    "gemma": r"gemma",
+    "llama": r"llama",
+    "mistral": r"mi[sx]tral|ministral",
+    "qwen": r"qwen",
+    "smollm": r"smollm",
+    "deepseek": r"deepseek",
+    "phi": r"\bphi\b",
+}
+
+
+def family_of(model: str) -> str | None:
+    """The family that a model's name tells, or None; `gemini` and `gemma` are two families."""
+    name = re.sub(r"[-_/.:]", " ", model.casefold().replace("ollama", " "))
+    found = [family for family, form in _FAMILIES.items() if re.search(form, name)]
+    return found[0] if len(found) == 1 else None
+
+
+class SelfPreference(Record):
+    """How many points more a judge gives its own family, against what the other judges give.
+
+    `gap` is (judge less others) on its own family's answers, less the same on all other answers, so
+    that neither leniency nor a family that is truly better counts. None as `words` say.
+    """
+
+    judge: str
+    family: str | None
+    gap: Estimate | None
+    words: str
+
+
+def self_preference(
+    systems: Mapping[str, Sequence[Row]],
+    metric: Metric,
+    *,
+    judges: Mapping[str, str | None],
+    families: Mapping[str, str | None],
+    confidence: float,
+    seed: int,
+) -> list[SelfPreference]:
+    """Of each judge, given the families of the judges and of the systems; None is not known.
+
+    The interval is clustered by prompt, over the prompts with answers of both kinds.
+    """
+    scores = units(systems, metric)
+    return [
+        _preference(judge, scores, judges.get(judge), families, confidence, seed)
+        for judge in scores
+    ]
+
+
+def _preference(
+    judge: str,
+    scores: Mapping[str, Mapping[Unit, float]],
+    family: str | None,
+    families: Mapping[str, str | None],
+    confidence: float,
+    seed: int,
+) -> SelfPreference:
+    def says(words: str, gap: Estimate | None = None) -> SelfPreference:
+        return SelfPreference(judge=judge, family=family, gap=gap, words=words)
+
+    if family is None:
+        return says("it is no model of a known family")
+    others = {name: of for name, of in scores.items() if name != judge}
+    if not others:
+        return says("there is no other judge to compare with")
+    own: dict[str, list[float]] = defaultdict(list)
+    rest: dict[str, list[float]] = defaultdict(list)
+    for unit, score in scores[judge].items():
+        system, prompt, _ = unit
+        given = [of[unit] for of in others.values() if unit in of]
+        if len(given) < len(others) or families.get(system) is None:
+            continue
+        side = own if families[system] == family else rest
+        side[prompt].append(score - math.fsum(given) / len(given))
+    if not own or not rest:
+        lacking = f"of {family}" if not own else "of another known family"
+        return says(f"no system {lacking} was judged by all")
+    both = sorted(own.keys() & rest.keys())
+    if not both:
+        return says("no prompt has answers of its own family and of another")
+    gaps = [(_mean(own[prompt]) - _mean(rest[prompt]), 1.0) for prompt in both]
+    gap = estimate(gaps, confidence=confidence, seed=seed)
+    return says(f"{gap.value:+.1f} points for {family} over {len(both)} prompts", gap)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return math.fsum(numbers) / len(numbers)
+
+
+MANY = 10  # responses beyond the first to a prompt from which a slope within prompts is told
+
+
+class LengthBias(Record):
+    """How a judge's score goes with the length of an answer, relative to the reference.
+
+    `rho` is Spearman's over all `responses`. `slope` is in points for a doubling of length, among a
+    system's answers to one prompt where K allows (`within`), else among its answers to all, where
+    it also holds what makes some prompts harder. `controlled` is each system's mean score at the
+    length of the reference, by that slope. None as `words` say.
+    """
+
+    judge: str
+    rho: float | None
+    slope: float | None
+    within: bool
+    controlled: Mapping[str, float]
+    responses: int
+    words: str
+
+
+def length_bias(
+    systems: Mapping[str, Sequence[Row]],
+    metric: Metric,
+    *,
+    lengths: Mapping[Unit, float],
+) -> list[LengthBias]:
+    """Of each judge, given lengths of responses over those of their references, above 0.
+
+    Responses without a length, or of length 0, are left out.
+    """
+    return [_length(judge, own, lengths) for judge, own in units(systems, metric).items()]
+
+
+def _length(judge: str, own: Mapping[Unit, float], lengths: Mapping[Unit, float]) -> LengthBias:
+    known = [unit for unit in sorted(own) if lengths.get(unit, 0) > 0]
+    score = np.array([own[unit] for unit in known])
+    length = np.array([math.log2(lengths[unit]) for unit in known])
+    rho = spearman(score.tolist(), length.tolist())
+    if rho is None:
+        why = (
+            "too few answers with a length"
+            if len(known) < 3
+            else ("all scores, or all lengths, are one")
+        )
+        return LengthBias(
+            judge=judge,
+            rho=None,
+            slope=None,
+            within=False,
+            controlled={},
+            responses=len(known),
+            words=f"whether length counts cannot be told: {why}",
+        )
+    repeated = len(known) - len({unit[:2] for unit in known})
+    groups = [unit[:2] if repeated >= MANY else unit[:1] for unit in known]
+    x, y = _centred(length, groups), _centred(score, groups)
+    where = "one prompt" if repeated >= MANY else "one system"
+    slope = float((x @ y) / (x @ x)) if x @ x > 1e-9 else None
+    controlled: dict[str, list[float]] = defaultdict(list)
+    if slope is not None:
+        for unit, points, doublings in zip(known, score, length, strict=True):
+            controlled[unit[0]].append(float(points - slope * doublings))
+    told = "not to be told" if slope is None else f"{slope:+.1f} points"
+    return LengthBias(
+        judge=judge,
+        rho=rho,
+        slope=slope,
+        within=repeated >= MANY,
+        controlled={system: _mean(points) for system, points in controlled.items()},
+        responses=len(known),
+        words=f"twice the length among answers of {where}: {told}; rank correlation {rho:.2f}",
+    )
+
+
+def _centred(column: Floats, groups: Sequence[object]) -> Floats:
+    places: dict[object, int] = {}
+    group = np.array([places.setdefault(one, len(places)) for one in groups])
+    return np.asarray(column - (np.bincount(group, column) / np.bincount(group))[group])

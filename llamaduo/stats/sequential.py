@@ -1,0 +1,289 @@
+"""When a candidate's repeats may end: further ones could hardly turn the gate's decision any more.
+
+A repeat lessens the judge's noise and nothing else: prompts and responses stay as they are. So
+after some repeats (a look) the change that the rest of the M will bring to a condition of the gate
+has a known spread, and its decision is settled where the margin is too wide for that. What is
+promised: it differs from the decision after all M repeats with a chance of `error` or less, which
+the looks share equally. docs/judges.md has the formulas and the figures.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from llamaduo.base.files import Json, fingerprint
+from llamaduo.config import (
+    AbsoluteGateConfig,
+    GateConfig,
+    JudgeConfig,
+    LlmJudgeConfig,
+    NonInferiorGateConfig,
+    scoring,
+)
+from llamaduo.records import Verdict
+from llamaduo.stats.intervals import estimate
+from llamaduo.stats.scores import Verdicts, by_prompt, prompt_means
+from llamaduo.stats.table import METRICS, Floats, Metric, Row, VerdictTable
+
+FIRST = 2  # repeats before the first look: fewer say nothing of the noise
+GROWTH = 1.5  # from look to look
+OWN = 8  # degrees of freedom at which a prompt's own noise weighs as much as that of all
+
+
+def looks(repeats: int) -> tuple[int, ...]:
+    """How many repeats there are at each look; the last is all of them, so M = 10 has five."""
+    found = [min(FIRST, repeats)]
+    while found[-1] < repeats:
+        found.append(min(repeats, math.ceil(GROWTH * found[-1])))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition of the gate after some repeats, and what the rest of them can do to it.
+
+    `margin` is expected after all repeats, above 0 where the condition is met; `spread` has the
+    variance that each prompt still adds to it; `freedom` says how well the noise is known.
+    """
+
+    margin: float
+    spread: Mapping[str, float]
+    freedom: int
+
+    @property
+    def turns(self) -> float:
+        """The chance that what is left changes the sign of the margin."""
+        from scipy.special import stdtr  # slow to import
+
+        spread = math.fsum(self.spread.values())
+        if spread <= 0:
+            return 0.0
+        return float(stdtr(max(1, self.freedom), -abs(self.margin) / math.sqrt(spread)))
+
+    def open(self, error: float) -> Iterator[str]:
+        """The prompts that could use up more than an equal part of what the margin has to spare.
+
+        That is the variance at which the chance that its sign changes is `error`.
+        """
+        from scipy.special import stdtrit  # slow to import
+
+        spare = float((self.margin / stdtrit(max(1, self.freedom), error)) ** 2)
+        part = spare / max(1, len(self.spread))
+        return (prompt for prompt, variance in self.spread.items() if variance > part)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When the repeats end for a candidate that is held against the service's own score.
+
+    `looks` has the members that it is for, by name. `repeats` is M of every member.
+    """
+
+    gate: GateConfig
+    service: Sequence[Row]
+    looks: Mapping[str, tuple[int, ...]]
+    repeats: Mapping[str, int]
+    error: float
+    seed: int
+
+    @property
+    def identity(self) -> dict[str, Json]:
+        """All that decides how many verdicts there are: the gate, what it compares with, error."""
+        said: list[Json] = [
+            [row.prompt_id, row.k, row.m, row.judge, row.similarity, row.precision]
+            for row in self.service
+            if isinstance(row, Verdict)
+        ]
+        return {
+            "gate": self.gate.identity(),
+            "service": fingerprint("verdicts", {"rows": said}),
+            "looks": {name: list(at) for name, at in self.looks.items()},
+            "error": self.error,
+            "seed": self.seed,
+        }
+
+    def open(self, rows: Sequence[Row]) -> frozenset[str]:
+        """The prompts that want further repeats after a look; none: the decision is settled.
+
+        A prompt whose noise could not use up an equal part of what the margin has to spare wants
+        none, whatever the others do.
+        """
+        found = list(conditions(self.gate, rows, self.service, self.repeats, self.seed))
+        early = max(1, max(map(len, self.looks.values())) - 1)
+        error = self.error / early
+        if failing := [one for one in found if one.margin < 0]:
+            # It takes one that fails for good: the one that is least likely to turn.
+            nearest = min(failing, key=lambda one: one.turns)
+            return frozenset() if nearest.turns <= error else frozenset(nearest.open(error))
+        if math.fsum(one.turns for one in found) <= error:
+            return frozenset()
+        each = error / len(found)
+        return frozenset(prompt for one in found if one.turns > each for prompt in one.open(each))
+
+
+def rule_for(
+    judge: JudgeConfig, gate: GateConfig, service: Sequence[Row], *, seed: int
+) -> Rule | None:
+    """The rule for a judge, or None where M is fixed.
+
+    It is fixed where no member asks an LLM more than twice or all have `sequential: false`, and
+    where the service's own score, without which nothing is decided, is missing.
+    """
+    named = scoring(judge)
+    repeats = {n: one.repeats if isinstance(one, LlmJudgeConfig) else 1 for n, one in named.items()}
+    wanted = {
+        name: one
+        for name, one in named.items()
+        if isinstance(one, LlmJudgeConfig) and one.sequential and one.repeats > FIRST
+    }
+    compared = isinstance(gate, AbsoluteGateConfig) or any(isinstance(r, Verdict) for r in service)
+    if not wanted or not compared:
+        return None
+    return Rule(
+        gate=gate,
+        service=tuple(service),
+        looks={name: looks(one.repeats) for name, one in wanted.items()},
+        repeats=repeats,
+        error=min(one.error for one in wanted.values()),
+        seed=seed,
+    )
+
+
+def noise(table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> tuple[Floats, int]:
+    """The variance that further repeats can still bring to the score of each response.
+
+    In the order of `table.responses`; with it the degrees of freedom that it is estimated with. A
+    mean over m of M repeats still moves with a variance of s² (1/m - 1/M). s² is a prompt's own,
+    drawn to that of all prompts of the same judge: two repeats of a response say little.
+    """
+    number, prompt = table.answers
+    names = [name for name, _ in table.judges]
+    left = np.zeros((len(prompt), len(names)))
+    given = np.zeros((len(prompt), len(names)), dtype=bool)
+    freedom = 0
+    for seat, name in enumerate(names):
+        mine = (table.judge == seat) & ~table.failed
+        scores, of = table.scores(metric)[mine], number[mine]
+        many = np.bincount(of, minlength=len(prompt))
+        some = np.maximum(many, 1)
+        off = scores - (np.bincount(of, scores, len(prompt)) / some)[of]
+        squares = np.bincount(prompt[of], off**2, len(table.prompts))
+        degrees = np.bincount(prompt, np.maximum(many - 1, 0), len(table.prompts))
+        total = int(degrees.sum())
+        pooled = squares.sum() / total if total else 0.0
+        own = (squares + OWN * pooled) / (degrees + OWN)
+        left[:, seat] = own[prompt] * np.maximum(0.0, 1 / some - 1 / repeats[name])
+        given[:, seat] = many > 0
+        freedom += total
+    present = np.unique(table.judge)
+    scored = given[:, present].all(axis=1)
+    return left[scored].sum(axis=1) / max(1, len(present)) ** 2, freedom
+
+
+def conditions(
+    gate: GateConfig,
+    candidate: Verdicts,
+    service: Verdicts,
+    repeats: Mapping[str, int],
+    seed: int,
+) -> Iterator[Condition]:
+    """The conditions of a gate after some repeats; the service has had all of its."""
+    table, own = VerdictTable.of(candidate), VerdictTable.of(service)
+    for metric in METRICS:
+        responses = _Responses(table, metric, repeats)
+        theirs = prompt_means(own, metric)
+        if isinstance(gate, AbsoluteGateConfig):
+            ones = dict.fromkeys(table.prompts, 1.0)
+            yield responses.condition(ones, gate.threshold, None, seed)
+        elif isinstance(gate, NonInferiorGateConfig):
+            ones = dict.fromkeys(theirs, 1.0)
+            yield responses.condition(ones, -gate.margin, gate.confidence, seed, less=theirs)
+        else:
+            yield responses.condition(theirs, gate.ratio, gate.confidence, seed)
+            reach = {
+                prompt: sum(score >= gate.coverage_at for score in scores) / len(scores)
+                for prompt, scores in by_prompt(own, metric).items()
+            }
+            if any(reach.values()):
+                covers = responses.reaching(gate.coverage_at)
+                yield covers.condition(reach, gate.coverage_share, None, seed)
+
+
+class _Responses:
+    """The scores of a candidate's responses in one metric, and what may still come to them."""
+
+    def __init__(self, table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> None:
+        self._names = table.prompts
+        self._prompt = table.responses.prompt
+        self._scores = table.responses.scores(metric)
+        self._left, self._freedom = noise(table, metric, repeats)
+
+    def reaching(self, threshold: float) -> "_Responses":
+        """The chances that they reach a threshold after all repeats, in place of the scores.
+
+        Noise spreads scores, so that after few repeats too many lie far out: each is drawn to the
+        mean of all by as much as the repeats to come are expected to.
+        """
+        from scipy.special import ndtr  # slow to import
+
+        made = copy(self)
+        scores, left = self._scores, self._left
+        if not len(scores):
+            return made
+        kept = max(0.0, float(scores.var() - left.mean()))
+        share = kept / np.where(left > 0, kept + left, 1.0)
+        share = np.where(left > 0, share, 1.0)
+        off = scores.mean() + share * (scores - scores.mean()) - threshold
+        spread = np.sqrt(share * left)
+        chance = ndtr(off / np.where(spread > 0, spread, 1.0))
+        made._scores = np.where(spread > 0, chance, (off >= 0).astype(float))
+        made._left = made._scores * (1 - made._scores)
+        return made
+
+    def condition(
+        self,
+        bottoms: Mapping[str, float],
+        needed: float,
+        confidence: float | None,
+        seed: int,
+        less: Mapping[str, float] | None = None,
+    ) -> Condition:
+        """Sum of prompt means, `less` some, over the sum of the bottoms, against what is needed.
+
+        By its value, or by its lower bound where there is a confidence.
+        """
+        many = np.bincount(self._prompt, minlength=len(self._names))
+        sums = np.bincount(self._prompt, self._scores, len(self._names))
+        left = np.bincount(self._prompt, self._left, len(self._names))
+        places = [i for i, name in enumerate(self._names) if many[i] and name in bottoms]
+        bottom = np.array([bottoms[self._names[i]] for i in places])
+        top = sums[places] / many[places]
+        if less is not None:
+            top = top - np.array([less[self._names[i]] for i in places])
+        base = float(bottom.sum())
+        if not base:
+            return Condition(-math.inf, {}, self._freedom)
+        spread = left[places] / many[places] ** 2 / base**2
+        value = float(top.sum()) / base
+        margin = value - needed
+        if confidence is not None:
+            margin = _after(top, bottom, confidence, seed, float(spread.sum())) - needed
+        names = (self._names[i] for i in places)
+        return Condition(margin, dict(zip(names, spread.tolist(), strict=True)), self._freedom)
+
+
+def _after(top: Floats, bottom: Floats, confidence: float, seed: int, gone: float) -> float:
+    """The lower bound that is expected once the noise `gone` is no longer in the standard error.
+
+    Minus infinity where there is no bound, since no gate is passed then.
+    """
+    seen = estimate(np.stack([top, bottom], axis=1), confidence=confidence, seed=seed)
+    if seen.low is None:
+        return -math.inf
+    n = len(top)
+    error = n / (n - 1) * float(((top - seen.value * bottom) ** 2).sum()) / float(bottom.sum()) ** 2
+    shrinks = math.sqrt(max(0.0, 1 - gone / error)) if error > 0 else 1.0
+    return seen.value - (seen.value - seen.low) * shrinks

@@ -1,0 +1,42 @@
+"""Where runs are recorded and models promoted, and which tracker is built."""
+
+from llamaduo.config import MemoryTrackingConfig, TrackingConfig
+from llamaduo.tracking.memory import Logged, MemoryRun, MemoryTracker
+from llamaduo.tracking.protocol import (
+    ALIAS,
+    PARAM_LIMIT,
+    Promotion,
+    Run,
+    Status,
+    Tracker,
+    columns,
+    ending,
+    flat,
+    no_champion,
+)
+
+__all__ = [
+    "ALIAS",
+    "PARAM_LIMIT",
+    "Logged",
+    "MemoryRun",
+    "MemoryTracker",
+    "Promotion",
+    "Run",
+    "Status",
+    "Tracker",
+    "build",
+    "columns",
+    "ending",
+    "flat",
+    "no_champion",
+]
+
+
+def build(config: TrackingConfig) -> Tracker:
+    """The tracker that the configuration names; nothing is created before the first run."""
+    if isinstance(config, MemoryTrackingConfig):
+        return MemoryTracker()
+    from llamaduo.tracking.mlflow import MlflowTracker
+
+    return MlflowTracker(config.home, config.uri)

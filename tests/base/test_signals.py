@@ -1,0 +1,234 @@
+"""Ctrl-C and `kill` in the middle of the work: real processes, real signals, fakes slowed down."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shlex
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.experiments import FAKES
+from support.screen import Screen
+
+from llamaduo.tracking.mlflow import MlflowTracker
+
+ARGS = ["+experiment=summarize", *FAKES, "name='two words'"]
+
+# Python runs this at its start. `reached` says that it has come to `PLACE`, and takes its time.
+SLOWED = """
+import importlib.abc, os, pathlib, sys, time
+
+def reached(what=os.environ["PLACE"]):
+    if os.environ["PLACE"] == what:
+        pathlib.Path(os.environ["MARK"]).touch()
+        time.sleep(60)
+
+def slowed(owner, name, after=0):
+    # The rows that come before, and then the wait.
+    fast = getattr(owner, name)
+    def slow(*args, **kwargs):
+        for number, row in enumerate(fast(*args, **kwargs)):
+            if number == after:
+                reached(name)
+            yield row
+    setattr(owner, name, slow)
+
+if os.environ["PLACE"] == "import":
+    class Finder(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path, target=None):
+            if name == "hydra":
+                reached()
+    sys.meta_path.insert(0, Finder())
+else:
+    from llamaduo.local.fake import FakeLocal
+    from llamaduo.judge.fake import FakeJudge
+    slowed(FakeLocal, "generate", 5)
+    slowed(FakeJudge, "assess", 9)
+    fast = FakeLocal.train
+    FakeLocal.train = lambda *args, **kwargs: reached("train") or fast(*args, **kwargs)
+if os.environ["PLACE"] in ("closing", "itself"):
+    from mlflow import MlflowClient
+    close = MlflowClient.set_terminated
+    def slow_close(self, run_id, status=None, **kwargs):
+        if os.environ["PLACE"] == "itself" and self.get_run(run_id).info.run_name == "collect":
+            os.environ["PLACE"] = ""
+            os.kill(os.getpid(), 2)
+        if status == "KILLED":
+            reached("closing")
+        return close(self, run_id, status, **kwargs)
+    MlflowClient.set_terminated = slow_close
+    slowed(FakeLocal, "generate", 5)
+    if os.environ["PLACE"] == "closing":
+        FakeLocal.train = lambda *args, **kwargs: os.kill(os.getpid(), 2)
+"""
+
+
+class Slowed:
+    """`python -m llamaduo` that comes to a place in its work and stays there."""
+
+    def __init__(self, folder: Path, place: str, *args: str) -> None:
+        self.folder = folder
+        library = folder / "library"
+        library.mkdir(exist_ok=True)
+        (library / "sitecustomize.py").write_text(SLOWED, encoding="utf-8")
+        self.mark = folder / "mark"
+        self.words = ["-m", "llamaduo", *ARGS, *args]
+        path = os.pathsep.join([str(library), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.env = {"PYTHONPATH": path, "PLACE": place, "MARK": str(self.mark)}
+
+    def start(self) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, *self.words],
+            cwd=self.folder,
+            env={**os.environ, **self.env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Whoever runs the tests in the background has them ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def arrive(self, process: "subprocess.Popen[str]") -> None:
+        """Wait until it has come to the place."""
+        ends = time.monotonic() + 60
+        while not self.mark.exists():
+            if process.poll() is not None or time.monotonic() > ends:
+                process.kill()
+                raise AssertionError("it never came there:\n" + process.communicate()[1])
+            time.sleep(0.02)
+
+
+def stop(process: "subprocess.Popen[str]", number: int) -> tuple[int, str, str]:
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def way_to_go_on(said: str) -> list[str]:
+    """The command in the one message that stands there, checked to be the one that was typed."""
+    assert "Traceback" not in said
+    lines = said.strip().splitlines()
+    assert lines[-2:-1] == ["llamaduo: interrupted; what is finished is kept. To go on:"], said
+    assert said.count("interrupted") == 1
+    words = shlex.split(lines[-1])
+    assert words[:3] == ["python", "-m", "llamaduo"]
+    assert words[3 : 3 + len(ARGS)] == ARGS
+    return [sys.executable, *words[1:]]
+
+
+def statuses(folder: Path) -> Counter[tuple[str, str]]:
+    """How often runs of a name ended in a way."""
+    with closing(sqlite3.connect(folder / "mlruns" / "mlflow.db")) as database:
+        return Counter(database.execute("SELECT name, status FROM runs").fetchall())
+
+
+def next_start(folder: Path) -> None:
+    """What the same command does first of all, as far as runs go."""
+    with MlflowTracker(folder / "mlruns").open("summarize", "next", {}):
+        pass
+
+
+def running(folder: Path) -> list[str]:
+    return [name for name, status in statuses(folder) if status == "RUNNING"]
+
+
+def test_ctrl_c_closes_the_runs_keeps_the_rows_and_names_the_command_that_goes_on(tmp_path):
+    slowed = Slowed(tmp_path, "generate")
+    process = slowed.start()
+    slowed.arrive(process)
+    code, out, err = stop(process, signal.SIGINT)
+    assert code == 130
+    again = way_to_go_on(err)
+    assert running(tmp_path) == []
+    assert statuses(tmp_path)["two words", "KILLED"] == 1
+    assert statuses(tmp_path)["infer r0 tuned · dev", "KILLED"] == 1
+    assert statuses(tmp_path)["finetune r0", "FINISHED"] == 1
+    (part,) = (tmp_path / "mlruns" / "stages").glob("*.part")
+    kept = (part / "responses.jsonl").read_text(encoding="utf-8")
+    assert len(kept.splitlines()) == 5
+
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    finished = [line.split()[0] for line in out.splitlines()]
+    assert "finetune" in finished
+    reused = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("reused")]
+    assert reused[: len(finished)] == finished
+    whole = part.with_suffix("") / "responses.jsonl"
+    assert whole.read_text(encoding="utf-8").startswith(kept)
+    assert not list(part.parent.glob("*.part"))
+
+
+@pytest.mark.parametrize("place", ["train", "assess", "import"])
+def test_a_kill_ends_as_cleanly(tmp_path, place):
+    slowed = Slowed(tmp_path, place, "tracking=memory")
+    process = slowed.start()
+    slowed.arrive(process)
+    code, _, err = stop(process, signal.SIGTERM)
+    assert code == 143
+    way_to_go_on(err)
+
+
+def test_on_a_terminal_the_message_stands_where_the_bar_was(tmp_path):
+    slowed = Slowed(tmp_path, "generate", "tracking=memory")
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.chdir(tmp_path)
+        env = {**os.environ, **slowed.env, "TERM": "xterm"}
+        os.execve(sys.executable, [sys.executable, *slowed.words], env)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    shown, typed, ends = "", False, time.monotonic() + 60
+    while time.monotonic() < ends:
+        if not select.select([terminal], [], [], 0.05)[0]:
+            if slowed.mark.exists() and not typed:
+                os.write(terminal, b"\x03")
+                typed = True
+            continue
+        try:
+            shown += os.read(terminal, 4096).decode()
+        except OSError:
+            break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert re.search(r"infer .*tuned · dev  \|.*\| \d+/\d+ answers", shown), shown
+    screen = Screen(1000)
+    screen.write(shown.replace("^C", ""))
+    way_to_go_on("\n".join(screen.shown[-2:]))
+    assert not [line for line in screen.shown if "|" in line]
+
+
+def test_a_second_ctrl_c_does_not_wait_and_the_next_start_closes_what_it_left(tmp_path):
+    slowed = Slowed(tmp_path, "closing")
+    process = slowed.start()
+    slowed.arrive(process)  # its first interrupt is its own; now it closes its runs, and takes long
+    process.send_signal(signal.SIGINT)  # an echo of the first, as some shells send
+    time.sleep(1.5)
+    assert process.poll() is None
+    code, _, err = stop(process, signal.SIGINT)
+    assert code == 130
+    way_to_go_on(err)
+    assert "two words" in running(tmp_path)
+    next_start(tmp_path)
+    assert running(tmp_path) == []
+    assert statuses(tmp_path)["two words", "KILLED"] == 1
+
+
+def test_a_ctrl_c_just_when_a_run_is_being_closed_leaves_none_open_for_good(tmp_path):
+    process = Slowed(tmp_path, "itself").start()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    way_to_go_on(err)
+    assert statuses(tmp_path)["collect", "FINISHED"] == 0
+    next_start(tmp_path)
+    assert running(tmp_path) == []

@@ -1,0 +1,1 @@
+"""What several tests share: stand-ins, small data, and how a command is called."""
