@@ -4,7 +4,7 @@
 
 A simulated world has prompts of differing difficulty, K responses to each and M noisy verdicts on a
 response; its truth is the mean over a million prompts. Nothing but the judging is simulated: the
-figures come from `llamaduo.stats.scores` and `llamaduo.stats.gate`, as in a migration.
+figures come from `llamaduo.stats.scores` and `llamaduo.gate`, as in a migration.
 
 For the second table the gate stands exactly at the truth in similarity, with precision out of the
 way, so that every pass is a false one. Dev is looked at after each of up to six rounds; the first
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
 from llamaduo.config import GateConfig, NonInferiorGateConfig, RelativeGateConfig
-from llamaduo.stats.gate import decide
+from llamaduo.gate import decide
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.scores import difference, ratio, summarise
 from llamaduo.stats.table import VerdictTable

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from llamaduo.config import NonInferiorGateConfig, RelativeGateConfig
+from llamaduo.gate import decide
 from llamaduo.stats import intervals, parquet
-from llamaduo.stats.gate import decide
 from llamaduo.stats.scores import Cell, Verdicts, compare, p_match, prompt_means, summarise
 from llamaduo.stats.table import METRICS, VerdictTable
 

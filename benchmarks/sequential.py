@@ -15,9 +15,9 @@ import numpy as np
 from numpy.random import Generator
 
 from llamaduo.config import RelativeGateConfig
+from llamaduo.gate import decide
+from llamaduo.gate.sequential import Rule, looks
 from llamaduo.records import Verdict
-from llamaduo.stats.gate import decide
-from llamaduo.stats.sequential import Rule, looks
 
 K, M, RATIO, SERVICE = 4, 10, 0.95, 75.0
 TRUE = (0.95, 1.0, 1.05)

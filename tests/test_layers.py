@@ -22,6 +22,7 @@ LAYERS = (
     # tools
     "tracking",
     "stats",
+    "gate",
     "money",
     # the models
     "service",

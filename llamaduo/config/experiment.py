@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from llamaduo.config.base import Config, Count
 from llamaduo.config.cost import Hardware, Workload
-from llamaduo.config.gate import AbsoluteGateConfig, GateConfig, YardsticksConfig
+from llamaduo.config.gate import GateConfig, YardsticksConfig
 from llamaduo.config.hparams import HparamsConfig
 from llamaduo.config.judge import JudgeConfig
 from llamaduo.config.local import LocalConfig
@@ -63,7 +63,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _gate_has_its_yardstick(self) -> "Experiment":
-        if not self.yardsticks.service and not isinstance(self.gate, AbsoluteGateConfig):
+        if not self.yardsticks.service and self.gate.compares:
             raise ValueError(
                 f"yardsticks.service is false, and gate={self.gate.name} compares with the "
                 "service's own answers; leave it true, or use gate=paper_absolute"

@@ -1,6 +1,9 @@
-"""`conf/gate` and `conf/yardsticks`: when a model is good enough, and what it is held against."""
+"""`conf/gate` and `conf/yardsticks`: when a model is good enough, and what it is held against.
 
-from typing import Annotated, Literal, TypeAlias
+A gate config says by `compares` whether the gate needs the service LLM's own scores.
+"""
+
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -13,6 +16,7 @@ class RelativeGateConfig(Config):
     The share of responses that reach `coverage_at` must be `coverage_share` of the service's, too.
     """
 
+    compares: ClassVar[bool] = True
     kind: Literal["relative"]
     name: str
     ratio: Annotated[float, Field(gt=0)]
@@ -24,6 +28,7 @@ class RelativeGateConfig(Config):
 class AbsoluteGateConfig(Config):
     """`gate=paper_absolute`: both means at least `threshold`, as the paper's code has it."""
 
+    compares: ClassVar[bool] = False
     kind: Literal["absolute"]
     name: str
     threshold: Score
@@ -33,6 +38,7 @@ class AbsoluteGateConfig(Config):
 class NonInferiorGateConfig(Config):
     """`gate=non_inferior`: at most `margin` points below the service, on the lower bound."""
 
+    compares: ClassVar[bool] = True
     kind: Literal["non_inferior"]
     name: str
     margin: Score

@@ -13,6 +13,8 @@ from llamaduo import local as locals_
 from llamaduo import service as services
 from llamaduo.base.errors import BudgetReached
 from llamaduo.config import Experiment, PairwiseJudgeConfig, clients
+from llamaduo.gate import GateDecision, decide
+from llamaduo.gate.sequential import rule_for
 from llamaduo.judge import Judge, pairwise
 from llamaduo.judge.panel import members
 from llamaduo.lab import Lab
@@ -29,8 +31,6 @@ from llamaduo.stages.judge import Judged, Row, anchor, assess
 from llamaduo.stages.pack import Packed, promote
 from llamaduo.stages.prefer import Compared, compare
 from llamaduo.stages.synthesize import synthesize
-from llamaduo.stats.gate import Decision, decide
-from llamaduo.stats.sequential import rule_for
 from llamaduo.stats.table import VerdictTable
 
 Stop: TypeAlias = Literal["qualified", "budget", "plateau", "max_rounds", "no_service"]
@@ -56,7 +56,7 @@ class Round:
     pool: int
     adapter: Adapter
     read: Read
-    decision: Decision
+    decision: GateDecision
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Migration:
     best: Round
     test: dict[str, Read]
     absent: dict[str, str]
-    decision: Decision
+    decision: GateDecision
     bundle: Packed | None
     compared: Compared | None = None
 
@@ -254,7 +254,7 @@ class Migrator:
         """The round whose model is read on test: the one that qualified, else dev's best."""
         return rounds[-1] if stop == "qualified" else max(rounds, key=_similarity)
 
-    def gate(self, candidate: Read | None, service: Read | None) -> Decision:
+    def gate(self, candidate: Read | None, service: Read | None) -> GateDecision:
         """What the gate says of a candidate; without one of the two it is not passed."""
         tables = [
             VerdictTable.of([] if read is None else read.judged.table())

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from llamaduo.gate import GateDecision
 from llamaduo.judge.anchors import AnchorTable
 from llamaduo.judge.pairwise import WinRate
 from llamaduo.migration.loop import Stop
@@ -14,7 +15,6 @@ from llamaduo.records import Bill, Record
 from llamaduo.stages.collect import DataCard
 from llamaduo.stats.agreement import Agreement
 from llamaduo.stats.bias import LengthBias, SelfPreference
-from llamaduo.stats.gate import Decision
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.scores import Comparison, Scores
 from llamaduo.stats.table import Metric
@@ -33,7 +33,7 @@ class RoundFacts(Record):
     pool: int
     tokens: int
     scores: Scores | None
-    decision: Decision
+    decision: GateDecision
     losses: tuple[tuple[int, float], ...]
     seconds: float
     bill: Bill
@@ -221,7 +221,7 @@ class Outcome(Record):
     rounds: tuple[RoundFacts, ...]
     yardstick: Scores | None
     systems: tuple[SystemFacts, ...]
-    decision: Decision
+    decision: GateDecision
     champion: Promotion | None
     cost: CostFacts
     stages: tuple[StageFacts, ...]

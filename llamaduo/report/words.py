@@ -6,10 +6,10 @@ Both the terminal and the page say it with these and with `report_figures`, so t
 import statistics
 from collections.abc import Iterator
 
+from llamaduo.gate import Check, GateDecision
 from llamaduo.outcome import CostFacts, Example, Outcome, RoundFacts, StageFacts, SystemFacts
 from llamaduo.report.figures import NONE, count, duration, estimate, integer, score, usd
 from llamaduo.stages.collect import DataCard
-from llamaduo.stats.gate import Check, Decision
 from llamaduo.stats.table import METRICS, Metric
 from llamaduo.tracking import flat
 
@@ -78,7 +78,7 @@ def summary(outcome: Outcome) -> str:
     return "; ".join(parts) + "."
 
 
-def conditions(decision: Decision) -> list[tuple[bool, str]]:
+def conditions(decision: GateDecision) -> list[tuple[bool, str]]:
     """A gate's conditions, whether each is met and in words; what two share is said once."""
     found: dict[tuple[bool, str], list[Check]] = {}
     for check in decision.checks:
@@ -90,7 +90,7 @@ def conditions(decision: Decision) -> list[tuple[bool, str]]:
     ]
 
 
-def _missing(decision: Decision) -> str:
+def _missing(decision: GateDecision) -> str:
     return "; ".join(text for met, text in conditions(decision) if not met)
 
 

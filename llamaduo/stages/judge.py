@@ -7,6 +7,7 @@ from typing import TypeAlias
 from llamaduo.base.errors import JudgeError
 from llamaduo.base.files import Json
 from llamaduo.base.progress import bar
+from llamaduo.gate.sequential import Rule
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
 from llamaduo.judge.panel import members
@@ -25,7 +26,6 @@ from llamaduo.records import (
 from llamaduo.stages.asking import accounted
 from llamaduo.stats import parquet
 from llamaduo.stats.scores import Scores, summarise
-from llamaduo.stats.sequential import Rule
 from llamaduo.stats.table import VerdictTable
 from llamaduo.tracking import Run
 

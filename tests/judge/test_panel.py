@@ -8,6 +8,7 @@ from support.experiments import composed, pair
 from llamaduo import service
 from llamaduo.base.errors import JudgeError
 from llamaduo.config import clients, scoring
+from llamaduo.gate.sequential import Rule, looks
 from llamaduo.judge import Item, build
 from llamaduo.judge.panel import PanelJudge, members
 from llamaduo.lab import Lab
@@ -15,7 +16,6 @@ from llamaduo.records import JudgeFailure, Response, Verdict
 from llamaduo.stages.collect import read_pairs, source_of
 from llamaduo.stages.judge import anchor, assess
 from llamaduo.stats.scores import by_prompt
-from llamaduo.stats.sequential import Rule, looks
 from llamaduo.tracking import MemoryTracker
 
 LIGHT = ("judge=panel", "judge@judge.members.embedding=fake")

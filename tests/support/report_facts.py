@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from llamaduo.gate import Check, GateDecision
 from llamaduo.migration.loop import Stop
 from llamaduo.outcome import (
     CostFacts,
@@ -20,7 +21,6 @@ from llamaduo.outcome import (
 from llamaduo.records import Bill
 from llamaduo.report.page import write_page
 from llamaduo.stages.collect import DataCard, Lengths
-from llamaduo.stats.gate import Check, Decision
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.scores import Scores, Summary
 from llamaduo.stats.table import METRICS
@@ -47,12 +47,12 @@ def scores(mean: float, spread: float | None = 4.0, failures: int = 0) -> Scores
     )
 
 
-def decision(passed: bool, where: str = "") -> Decision:
+def decision(passed: bool, where: str = "") -> GateDecision:
     def check(metric: Any) -> Check:
         words = f"{metric}{where} {'meets' if passed else 'falls short of'} what is asked"
         return Check(metric=metric, seen=None, needed=0.7, passed=passed, words=words)
 
-    return Decision(gate="demo", checks=tuple(check(metric) for metric in METRICS))
+    return GateDecision(gate="demo", checks=tuple(check(metric) for metric in METRICS))
 
 
 def a_round(number: int, mean: float, *, passed: bool = True) -> RoundFacts:

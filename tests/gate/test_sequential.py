@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.experiments import composed
 
+from llamaduo.gate import build, decide
+from llamaduo.gate.repeats import noise
+from llamaduo.gate.sequential import Rule, looks, rule_for
 from llamaduo.records import Verdict
-from llamaduo.stats.gate import decide
-from llamaduo.stats.sequential import Rule, conditions, looks, noise, rule_for
 from llamaduo.stats.table import VerdictTable
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "sequential.py"
@@ -95,7 +96,11 @@ def test_with_all_repeats_the_conditions_are_the_gates_own(gate):
         levels = np.clip(rng.normal(72, 9, 12), 5, 95)
         service = judged(levels, 3, repeats=4, k=1)
         rows = judged(np.clip(levels + shift + rng.normal(0, 3, 12), 5, 95), 3, repeats=4)
-        found = list(conditions(gate, rows, service, {"llm": 4}, 1))
+        found = list(
+            build(gate).conditions(
+                VerdictTable.of(rows), VerdictTable.of(service), {"llm": 4}, seed=1
+            )
+        )
         decision = decide(gate, rows, service, seed=1)
         assert all(not any(one.spread.values()) for one in found)
         assert all(one.margin >= 0 for one in found) == decision.passed

@@ -4,8 +4,8 @@ from support.experiments import composed
 
 from llamaduo.base.errors import DataError
 from llamaduo.config import AbsoluteGateConfig, NonInferiorGateConfig, RelativeGateConfig
+from llamaduo.gate import decide
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.stats.gate import decide
 from llamaduo.stats.table import VerdictTable
 
 RELATIVE = RelativeGateConfig(

@@ -1,44 +1,21 @@
-"""When a candidate's repeats may end: further ones could hardly turn the gate's decision any more.
+"""What the repeats to come can still do to a condition of a gate.
 
 A repeat lessens the judge's noise and nothing else: prompts and responses stay as they are. So
-after some repeats (a look) the change that the rest of the M will bring to a condition of the gate
-has a known spread, and its decision is settled where the margin is too wide for that. What is
-promised: it differs from the decision after all M repeats with a chance of `error` or less, which
-the looks share equally. docs/judges.md has the formulas and the figures.
+after some repeats the change that the rest of them will bring to a condition has a known spread.
+docs/judges.md has the formulas.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from llamaduo.base.files import Json, fingerprint
-from llamaduo.config import (
-    AbsoluteGateConfig,
-    GateConfig,
-    JudgeConfig,
-    LlmJudgeConfig,
-    NonInferiorGateConfig,
-    scoring,
-)
-from llamaduo.records import Verdict
 from llamaduo.stats.intervals import estimate
-from llamaduo.stats.scores import Verdicts, by_prompt, prompt_means
-from llamaduo.stats.table import METRICS, Floats, Metric, Row, VerdictTable
+from llamaduo.stats.table import Floats, Metric, VerdictTable
 
-FIRST = 2  # repeats before the first look: fewer say nothing of the noise
-GROWTH = 1.5  # from look to look
 OWN = 8  # degrees of freedom at which a prompt's own noise weighs as much as that of all
-
-
-def looks(repeats: int) -> tuple[int, ...]:
-    """How many repeats there are at each look; the last is all of them, so M = 10 has five."""
-    found = [min(FIRST, repeats)]
-    while found[-1] < repeats:
-        found.append(min(repeats, math.ceil(GROWTH * found[-1])))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -75,83 +52,6 @@ class Condition:
         return (prompt for prompt, variance in self.spread.items() if variance > part)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """When the repeats end for a candidate that is held against the service's own score.
-
-    `looks` has the members that it is for, by name. `repeats` is M of every member.
-    """
-
-    gate: GateConfig
-    service: Sequence[Row]
-    looks: Mapping[str, tuple[int, ...]]
-    repeats: Mapping[str, int]
-    error: float
-    seed: int
-
-    @property
-    def identity(self) -> dict[str, Json]:
-        """All that decides how many verdicts there are: the gate, what it compares with, error."""
-        said: list[Json] = [
-            [row.prompt_id, row.k, row.m, row.judge, row.similarity, row.precision]
-            for row in self.service
-            if isinstance(row, Verdict)
-        ]
-        return {
-            "gate": self.gate.identity(),
-            "service": fingerprint("verdicts", {"rows": said}),
-            "looks": {name: list(at) for name, at in self.looks.items()},
-            "error": self.error,
-            "seed": self.seed,
-        }
-
-    def open(self, rows: Sequence[Row]) -> frozenset[str]:
-        """The prompts that want further repeats after a look; none: the decision is settled.
-
-        A prompt whose noise could not use up an equal part of what the margin has to spare wants
-        none, whatever the others do.
-        """
-        found = list(conditions(self.gate, rows, self.service, self.repeats, self.seed))
-        early = max(1, max(map(len, self.looks.values())) - 1)
-        error = self.error / early
-        if failing := [one for one in found if one.margin < 0]:
-            # It takes one that fails for good: the one that is least likely to turn.
-            nearest = min(failing, key=lambda one: one.turns)
-            return frozenset() if nearest.turns <= error else frozenset(nearest.open(error))
-        if math.fsum(one.turns for one in found) <= error:
-            return frozenset()
-        each = error / len(found)
-        return frozenset(prompt for one in found if one.turns > each for prompt in one.open(each))
-
-
-def rule_for(
-    judge: JudgeConfig, gate: GateConfig, service: Sequence[Row], *, seed: int
-) -> Rule | None:
-    """The rule for a judge, or None where M is fixed.
-
-    It is fixed where no member asks an LLM more than twice or all have `sequential: false`, and
-    where the service's own score, without which nothing is decided, is missing.
-    """
-    named = scoring(judge)
-    repeats = {n: one.repeats if isinstance(one, LlmJudgeConfig) else 1 for n, one in named.items()}
-    wanted = {
-        name: one
-        for name, one in named.items()
-        if isinstance(one, LlmJudgeConfig) and one.sequential and one.repeats > FIRST
-    }
-    compared = isinstance(gate, AbsoluteGateConfig) or any(isinstance(r, Verdict) for r in service)
-    if not wanted or not compared:
-        return None
-    return Rule(
-        gate=gate,
-        service=tuple(service),
-        looks={name: looks(one.repeats) for name, one in wanted.items()},
-        repeats=repeats,
-        error=min(one.error for one in wanted.values()),
-        seed=seed,
-    )
-
-
 def noise(table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> tuple[Floats, int]:
     """The variance that further repeats can still bring to the score of each response.
 
@@ -183,36 +83,7 @@ def noise(table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> tu
     return left[scored].sum(axis=1) / max(1, len(present)) ** 2, freedom
 
 
-def conditions(
-    gate: GateConfig,
-    candidate: Verdicts,
-    service: Verdicts,
-    repeats: Mapping[str, int],
-    seed: int,
-) -> Iterator[Condition]:
-    """The conditions of a gate after some repeats; the service has had all of its."""
-    table, own = VerdictTable.of(candidate), VerdictTable.of(service)
-    for metric in METRICS:
-        responses = _Responses(table, metric, repeats)
-        theirs = prompt_means(own, metric)
-        if isinstance(gate, AbsoluteGateConfig):
-            ones = dict.fromkeys(table.prompts, 1.0)
-            yield responses.condition(ones, gate.threshold, None, seed)
-        elif isinstance(gate, NonInferiorGateConfig):
-            ones = dict.fromkeys(theirs, 1.0)
-            yield responses.condition(ones, -gate.margin, gate.confidence, seed, less=theirs)
-        else:
-            yield responses.condition(theirs, gate.ratio, gate.confidence, seed)
-            reach = {
-                prompt: sum(score >= gate.coverage_at for score in scores) / len(scores)
-                for prompt, scores in by_prompt(own, metric).items()
-            }
-            if any(reach.values()):
-                covers = responses.reaching(gate.coverage_at)
-                yield covers.condition(reach, gate.coverage_share, None, seed)
-
-
-class _Responses:
+class Responses:
     """The scores of a candidate's responses in one metric, and what may still come to them."""
 
     def __init__(self, table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> None:
@@ -221,7 +92,7 @@ class _Responses:
         self._scores = table.responses.scores(metric)
         self._left, self._freedom = noise(table, metric, repeats)
 
-    def reaching(self, threshold: float) -> "_Responses":
+    def reaching(self, threshold: float) -> "Responses":
         """The chances that they reach a threshold after all repeats, in place of the scores.
 
         Noise spreads scores, so that after few repeats too many lie far out: each is drawn to the
