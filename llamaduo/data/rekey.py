@@ -1,6 +1,6 @@
 """Makes the keys and token counts of a recording anew, after a prompt template has changed.
 
-    python -m llamaduo.service.rekey
+    python -m llamaduo.data.rekey
 
 The texts of the recording stay as they are: whoever runs this vouches that they still answer the
 requests as they now read. The tokenizer is the local model's.

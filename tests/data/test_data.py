@@ -67,7 +67,7 @@ def test_every_row_has_a_second_answer_and_two_synthesis_answers_of_two_pairs():
 
 
 def test_every_recording_is_keyed_by_the_request_as_it_reads_today():
-    """After a change of a prompt template: python -m llamaduo.service.rekey."""
+    """After a change of a prompt template: python -m llamaduo.data.rekey."""
     stale = [row.of for row in ROWS if request_for(row, BY_ID[row.of], EXP).key != row.request]
     assert not stale
 

@@ -14,10 +14,10 @@ from support.experiments import FAKES, called, composed
 from support.toy_service import reply, serving
 from support.toy_wheel import CONFIG, MODEL, SMOLLM2, toy_wheel
 
-from llamaduo import cli, doctor
+from llamaduo import cli
 from llamaduo.config import Config
 from llamaduo.doctor import machine as machines
-from llamaduo.doctor import weights_here
+from llamaduo.doctor import needs, weights_here
 from llamaduo.doctor.machine import GIB, Devices, Gpu, Machine, Memory
 from llamaduo.local import weights
 
@@ -52,7 +52,7 @@ def test_the_page_has_versions_devices_and_every_option_and_nothing_is_written(t
     assert row(done.stdout, "python").endswith(sys.version.split()[0])
     assert "cores usable" in row(done.stdout, "CPU")
     assert "GiB" in row(done.stdout, "total")
-    for group in doctor.GROUPS:
+    for group in needs.GROUPS:
         for path in (cli.CONF / group).glob("*.yaml"):
             assert row(done.stdout, f"{group}={path.stem}")
         assert row(done.stdout, f"{group}=fake *").split(maxsplit=2)[2] == "ready"
@@ -61,7 +61,7 @@ def test_the_page_has_versions_devices_and_every_option_and_nothing_is_written(t
 
 
 def test_keys_are_named_and_never_shown(tmp_path):
-    names = [name for variables in doctor.KEYS.values() for name in variables]
+    names = [name for variables in needs.KEYS.values() for name in variables]
     planted = {name: f"planted{i}value" for i, name in enumerate(names)}
     planted["GROQ_API_KEY"] = " "
     done = call(tmp_path, *FAKE, f"tracking.home={__file__}", **planted)
@@ -134,8 +134,8 @@ def test_options_are_those_that_lie_in_conf(tmp_path):
     (added / "another.yaml").write_text(text.replace("name: fake", "name: another"))
     (added / "broken.yaml").write_text(text.replace("1024", "none"))
     script = (
-        "import sys, pathlib\nfrom llamaduo import cli, doctor\n"
-        "cli.CONF = pathlib.Path(sys.argv.pop(1))\ndoctor.main()"
+        "import sys, pathlib\nfrom llamaduo import cli\nfrom llamaduo.doctor.command import main\n"
+        "cli.CONF = pathlib.Path(sys.argv.pop(1))\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "conf"), *FAKE, "service=another"],
@@ -177,7 +177,7 @@ def test_help_loads_nothing_heavy(tmp_path):
 )
 def test_the_first_thing_that_the_chosen_experiment_lacks_is_named(tmp_path, words, said):
     exp = composed(*FAKE, f"tracking.home={tmp_path}", *words)
-    missing = doctor.first_missing(exp, machine(64 * GIB))
+    missing = needs.first_missing(exp, machine(64 * GIB))
     assert missing is not None
     assert missing.startswith(said)
 
@@ -187,8 +187,8 @@ def test_a_cache_that_cannot_be_written_matters_to_weights_that_have_to_come(tmp
     monkeypatch.setenv("LLAMADUO_CACHE", str(tmp_path / "file" / "cache"))
     home = f"tracking.home={tmp_path}"
     fakes, real = composed(*FAKE, home), composed("+experiment=summarize", home)
-    assert doctor.first_missing(fakes, machine(64 * GIB)) is None
-    missing = doctor.first_missing(real, machine(64 * GIB))
+    assert needs.first_missing(fakes, machine(64 * GIB)) is None
+    missing = needs.first_missing(real, machine(64 * GIB))
     assert missing is not None
     assert "local=smollm2_135m has no place for its weights" in missing
     assert "LLAMADUO_CACHE" in missing
@@ -204,7 +204,7 @@ def gpu(free: int) -> Gpu:
 
 
 def wants_memory(exp, of: Machine) -> str | None:
-    return next((lack for lack in doctor.of_local(exp, of).lacks if "of memory" in lack), None)
+    return next((lack for lack in needs.of_local(exp, of).lacks if "of memory" in lack), None)
 
 
 def test_memory_is_weighed_by_model_precision_and_device():
@@ -216,13 +216,13 @@ def test_memory_is_weighed_by_model_precision_and_device():
     assert "hparams.quantization=nf4" in said
     assert "16.0 GiB" in said
     assert wants_memory(large, machine(64 * GIB)) is None
-    little = doctor.of_local(large, machine(64 * GIB, gpu(6 * GIB))).lacks
+    little = needs.of_local(large, machine(64 * GIB, gpu(6 * GIB))).lacks
     assert any("of GPU memory" in lack for lack in little)
     for hparams, free in (("qlora", 12), ("lora", 24)):
         exp = composed("local=gemma_7b", f"hparams={hparams}")
-        lacks = doctor.of_local(exp, machine(GIB, gpu(free * GIB))).lacks
+        lacks = needs.of_local(exp, machine(GIB, gpu(free * GIB))).lacks
         assert not any("memory" in lack for lack in lacks)
-    lacks = doctor.of_local(composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB)))
+    lacks = needs.of_local(composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB)))
     assert "of GPU memory" in lacks.lacks[0]
 
 
@@ -254,12 +254,12 @@ class NeedsKeys(Config):
 def test_a_key_that_a_choice_names_is_looked_for_also_in_a_client_within(monkeypatch):
     wants = NeedsKeys(name="x", key_env="OUTER_KEY", client=Client(key_env="INNER_KEY"))
     exp = composed().model_copy(update={"service": wants})
-    assert ["OUTER_KEY" in lack for lack in doctor.of_service(exp).lacks] == [True, False]
+    assert ["OUTER_KEY" in lack for lack in needs.of_service(exp).lacks] == [True, False]
     monkeypatch.setenv("OUTER_KEY", "planted")
-    (lack,) = doctor.of_service(exp).lacks
+    (lack,) = needs.of_service(exp).lacks
     assert "INNER_KEY" in lack
     monkeypatch.setenv("INNER_KEY", "planted")
-    assert str(doctor.of_service(exp)) == "ready"
+    assert str(needs.of_service(exp)) == "ready"
 
 
 def test_all_of_several_keys_are_needed_and_each_is_named(monkeypatch, tmp_path):
@@ -268,30 +268,30 @@ def test_all_of_several_keys_are_needed_and_each_is_named(monkeypatch, tmp_path)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
     exp = composed("service=bedrock")
-    first, second = doctor.of_service(exp).lacks
+    first, second = needs.of_service(exp).lacks
     assert "AWS_ACCESS_KEY_ID" in first
     assert "AWS_REGION_NAME" in second
     (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=planted\nAWS_REGION_NAME=here\n")
-    assert str(doctor.of_service(exp)) == "ready"
+    assert str(needs.of_service(exp)) == "ready"
 
 
 def test_a_retired_model_says_so_and_may_be_chosen(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "planted")
-    state = doctor.of_service(composed("service=gpt_4o_2024_05"))
+    state = needs.of_service(composed("service=gpt_4o_2024_05"))
     assert not state.lacks
     assert str(state) == "ready; retired by its provider: 2026-10-23"
     monkeypatch.delenv("OPENAI_API_KEY")
-    said = str(doctor.of_service(composed("service=gpt_4o_2024_05")))
+    said = str(needs.of_service(composed("service=gpt_4o_2024_05")))
     assert "OPENAI_API_KEY" in said
     assert said.endswith("retired by its provider: 2026-10-23")
 
 
 def test_a_price_that_nobody_says_is_something_to_be_said(monkeypatch):
     words = ["service=endpoint", "service.api_base=http://127.0.0.1:1/v1"]
-    (lack,) = doctor.of_service(composed(*words)).lacks
+    (lack,) = needs.of_service(composed(*words)).lacks
     assert lack.startswith("a price: service=endpoint: no price is known")
     own = "service.price={input_usd: 0, output_usd: 0, simulated: false}"
-    assert str(doctor.of_service(composed(*words, own))) == "ready"
+    assert str(needs.of_service(composed(*words, own))) == "ready"
 
 
 @pytest.mark.parametrize(
@@ -303,16 +303,16 @@ def test_a_price_that_nobody_says_is_something_to_be_said(monkeypatch):
     ],
 )
 def test_what_an_option_leaves_to_the_user_is_asked_for(option, gap):
-    lacks = doctor.of_service(composed(f"service={option}")).lacks
+    lacks = needs.of_service(composed(f"service={option}")).lacks
     assert lacks[0].startswith(f"you to set {gap}")
 
 
 def test_the_judges_client_is_looked_at_like_a_service(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     exp = composed("judge=llm", "service@judge.client=gpt_4o")
-    assert "OPENAI_API_KEY" in str(doctor.of_judge(exp, machine(GIB)))
+    assert "OPENAI_API_KEY" in str(needs.of_judge(exp, machine(GIB)))
     monkeypatch.setenv("OPENAI_API_KEY", "planted")
-    assert str(doctor.of_judge(exp, machine(GIB))) == "ready"
+    assert str(needs.of_judge(exp, machine(GIB))) == "ready"
 
 
 # ---------------------------------------------------------------- calls

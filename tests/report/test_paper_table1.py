@@ -43,7 +43,7 @@ def test_exactly_the_two_misprints_are_found_with_their_arithmetic() -> None:
 
 def test_a_mean_above_what_its_coverages_allow_is_found_too(tmp_path: Path) -> None:
     path = tmp_path / "table1.csv"
-    text = (paper_table1.DATA / "table1.csv").read_text(encoding="utf-8")
+    text = (paper_table1.PAPER / "table1.csv").read_text(encoding="utf-8")
     assert "summ,Gemma2B,Gemini,sim,42.15,38,12" in text
     path.write_text(text.replace("sim,42.15,38,12", "sim,82.15,38,12"), encoding="utf-8")
     found = misprints(columns(path), printed())
@@ -70,7 +70,7 @@ def test_the_text_shows_all_columns_and_marks_the_slip() -> None:
 
 
 def test_a_column_without_printed_figures_is_a_fault_not_a_guess(tmp_path: Path) -> None:
-    path = shutil.copy(paper_table1.DATA / "table1_pmatch.csv", tmp_path)
+    path = shutil.copy(paper_table1.PAPER / "table1_pmatch.csv", tmp_path)
     kept = Path(path).read_text(encoding="utf-8").replace("summ,GPT4o,prec", "summ,Nobody,prec")
     Path(path).write_text(kept, encoding="utf-8")
     with pytest.raises(KeyError):
