@@ -63,10 +63,7 @@ class PanelJudgeConfig(Config):
     members: Annotated[dict[str, MemberConfig], Field(min_length=2)]
 
 
-ScoringConfig: TypeAlias = Annotated[
-    EmbeddingJudgeConfig | OverlapJudgeConfig | LlmJudgeConfig | FakeJudgeConfig | PanelJudgeConfig,
-    Field(discriminator="kind"),
-]
+ScoringConfig: TypeAlias = Annotated[MemberConfig | PanelJudgeConfig, Field(discriminator="kind")]
 
 
 class PairwiseJudgeConfig(Config):
@@ -85,15 +82,7 @@ class PairwiseJudgeConfig(Config):
     prompt: str
 
 
-JudgeConfig: TypeAlias = Annotated[
-    EmbeddingJudgeConfig
-    | OverlapJudgeConfig
-    | LlmJudgeConfig
-    | FakeJudgeConfig
-    | PanelJudgeConfig
-    | PairwiseJudgeConfig,
-    Field(discriminator="kind"),
-]
+JudgeConfig: TypeAlias = Annotated[ScoringConfig | PairwiseJudgeConfig, Field(discriminator="kind")]
 
 
 def scoring(config: JudgeConfig) -> dict[str, MemberConfig]:
