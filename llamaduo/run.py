@@ -13,10 +13,11 @@ from llamaduo.cost.text import months
 from llamaduo.lab import Lab
 from llamaduo.local import Trial
 from llamaduo.migration.loop import Migrator, Round
+from llamaduo.migration.systems import Systems
 from llamaduo.money import machine_time
 from llamaduo.money.rates import Rates, rates_of
 from llamaduo.outcome import CostFacts, Outcome
-from llamaduo.outcome.from_migration import account
+from llamaduo.outcome.from_migration import outcome_of
 from llamaduo.outcome.runs import Named
 from llamaduo.report import terminal
 from llamaduo.report.page import write_page
@@ -50,9 +51,9 @@ def run(
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
         lab = Lab(exp.tracking.home, tracked, say, rates=rates)
-        migrator = Migrator(exp, lab)
+        systems = Systems.of(exp, lab)
         try:
-            migration = migrator.run()
+            migration = Migrator(systems).run()
         except BudgetReached:
             tracked.tags({"llamaduo.stop": "budget"})
             raise
@@ -66,8 +67,8 @@ def run(
                 fingerprint=migration.bundle.fingerprint,
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
-        outcome = account(migrator, migration, promotion, run_id=tracked.id, command=command)
-        outcome = decided(outcome, exp.workload, exp.hardware, migrator.service.price)
+        outcome = outcome_of(migration, systems, promotion, run_id=tracked.id, command=command)
+        outcome = decided(outcome, exp.workload, exp.hardware, systems.service.price)
         page = write_page(outcome, exp.tracking.home / "reports")
         if isinstance(exp.tracking, MlflowTrackingConfig):
             # Takes seconds, and without MLflow there is nowhere to keep them: `llamaduo.report`
@@ -108,7 +109,7 @@ def try_out(
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
         lab = Lab(exp.tracking.home, tracked, say, rates=rates)
         try:
-            round = Migrator(exp, lab, trial).begin().round
+            round = Migrator(Systems.of(exp, lab), trial).begin().round
         except BaseException as error:
             state = "PRUNED" if isinstance(error, TrialPruned) else "FAIL"
             tracked.tags({"llamaduo.trial_state": state})

@@ -26,7 +26,7 @@ from llamaduo.stages.dedup import dedup
 from llamaduo.stages.finetune import Adapter, finetune
 from llamaduo.stages.infer import infer
 from llamaduo.stages.judge import anchor, assess
-from llamaduo.stages.pack import promote
+from llamaduo.stages.pack import pack
 from llamaduo.stages.synthesize import synthesize
 from llamaduo.tracking import MemoryTracker
 
@@ -118,11 +118,11 @@ def test_the_default(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def judged(pairs, responses):
         confidence = exp.gate.confidence
-        return assess(scores, pairs, responses, confidence=confidence, seed=exp.seed, label="")
+        return assess(scores, pairs, responses, confidence=confidence, seed=exp.seed)
 
     def answered(pairs):
         prompts = [pair.prompt for pair in pairs]
-        return answer(asked, prompts, max_tokens=exp.service.max_tokens, label="")
+        return answer(asked, prompts, max_tokens=exp.service.max_tokens)
 
     def inferred(adapter, pairs):
         return infer(
@@ -133,7 +133,6 @@ def test_the_default(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             exp.local.sampling,
             max_new_tokens=exp.task.max_new_tokens,
             seed=exp.seed,
-            label="",
         )
 
     stages["answer service · dev"] = answered(dev)
@@ -162,7 +161,7 @@ def test_the_default(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         rows = [Response(prompt_id=key, k=0, text=text) for key, text in texts.items()]
         stages[f"judge {name} · test"] = judged(test, rows)
     stages["infer base · test"] = inferred(None, test)
-    stages["promote"] = promote(
+    stages["promote"] = pack(
         model,
         exp.local,
         exp.hparams,
@@ -193,9 +192,7 @@ def test_a_live_service_and_an_llm_as_judge(lab: Lab, monkeypatch: pytest.Monkey
     endpoint = composed("+experiment=summarize", *where, price, "local=fake", home)
     assert {
         "service": fingerprint("service", dict(asked.identity)),
-        "answer": answer(
-            asked, [pair.prompt for pair in dev], max_tokens=most, label=""
-        ).fingerprint,
+        "answer": answer(asked, [pair.prompt for pair in dev], max_tokens=most).fingerprint,
         "synthesize": synthesize(
             asked,
             train,
@@ -206,7 +203,7 @@ def test_a_live_service_and_an_llm_as_judge(lab: Lab, monkeypatch: pytest.Monkey
             seed=exp.seed,
         ).fingerprint,
         "anchor": anchor(scores, train[:ANCHORED]).fingerprint,
-        "judge": assess(scores, dev, recorded, confidence=0.95, seed=1, label="").fingerprint,
+        "judge": assess(scores, dev, recorded, confidence=0.95, seed=1).fingerprint,
         "request for a verdict": scores.requests(item, range(1))[0].key,
         "request for an answer": request_of(dev[0].prompt, max_tokens=most).key,
         "endpoint": fingerprint(

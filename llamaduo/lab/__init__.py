@@ -1,16 +1,17 @@
 """The stage contract, and the lab that runs each stage once."""
 
-from llamaduo.lab.artifact import (
-    Artifact,
-)
-from llamaduo.lab.lab import (
-    LIBRARIES,
-    Lab,
-    Visit,
-    versions,
-)
-from llamaduo.lab.stage import (
-    Stage,
-)
+from llamaduo.lab.artifact import Artifact
+from llamaduo.lab.lab import LIBRARIES, Lab, versions
+from llamaduo.lab.runs import StageRun, StageRuns
+from llamaduo.lab.stage import Stage, label_of
 
-__all__ = ["LIBRARIES", "Artifact", "Lab", "Stage", "Visit", "versions"]
+__all__ = [
+    "LIBRARIES",
+    "Artifact",
+    "Lab",
+    "Stage",
+    "StageRun",
+    "StageRuns",
+    "label_of",
+    "versions",
+]

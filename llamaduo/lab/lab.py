@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from llamaduo.base import disk, progress
 from llamaduo.base.errors import LabError, TrialPruned
 from llamaduo.base.files import settle, write_atomically
+from llamaduo.lab.runs import StageRun, StageRuns
 from llamaduo.lab.stage import A, Stage
 from llamaduo.money import energy, machine_time
 from llamaduo.money.rates import UNKNOWN, Rates
@@ -26,53 +27,21 @@ from llamaduo.tracking import Run
 LIBRARIES = ("llamaduo", "torch", "transformers", "peft", "trl", "bitsandbytes")
 
 
-@dataclass(frozen=True)
-class Visit:
-    """What `Lab.run` did for one stage: built it in `seconds`, or found it (`reused`).
-
-    `taken` is what its machine took when it was made.
-    """
-
-    name: str
-    label: str
-    round: int | None
-    fingerprint: str
-    seconds: float
-    bill: Bill
-    reused: bool
-    taken: machine_time.Taken
-
-
 @dataclass
 class Lab:
     """A folder of finished stages, and the tracked run on whose behalf they are looked up or built.
 
-    `say` is told a line per stage. `visits` lists what was done, in order; `other_versions` has the
-    libraries with which reused stages were made, where other versions are installed now. `rates`
-    say what the machine takes.
+    `say` is told a line per stage. `stage_runs` lists what was done, in order; `other_versions` has
+    the libraries with which reused stages were made, where other versions are installed now.
+    `rates` say what the machine takes.
     """
 
     home: Path
     tracked: Run
     say: Callable[[str], None] = print
-    visits: list[Visit] = field(default_factory=list)
+    stage_runs: StageRuns = field(default_factory=StageRuns)
     other_versions: list[str] = field(default_factory=list)
     rates: Rates = UNKNOWN
-
-    def spent(self) -> Bill:
-        """What the stages that were built, not found, took of the service LLM, and paid anew."""
-        return Bill.total(visit.bill.paid() for visit in self.visits if not visit.reused)
-
-    def embodied(self) -> tuple[Bill, float]:
-        """What all stages took when they were made, and the seconds; each counted once."""
-        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
-        return Bill.total(visit.bill for visit in once), sum(visit.seconds for visit in once)
-
-    def taken(self) -> tuple[machine_time.Taken, machine_time.Taken]:
-        """What the machine took for the stages that were built, and for all when they were made."""
-        once = {(visit.name, visit.fingerprint): visit for visit in self.visits}.values()
-        made = machine_time.total(visit.taken for visit in self.visits if not visit.reused)
-        return made, machine_time.total(visit.taken for visit in once)
 
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
         """The artifact of a stage: the stored one, or built now, by one process at a time.
@@ -100,16 +69,19 @@ class Lab:
             self.tracked.tags({f"llamaduo.reused.{home.name}": record["run_id"]})
             self._tell_other_versions(record["versions"])
         seconds = float(record["seconds"])
-        self.visits.append(
-            Visit(
+        self.stage_runs.add(
+            StageRun(
                 name=stage.name,
-                label=stage.label,
+                system=stage.system,
+                split=stage.split,
                 round=round,
                 fingerprint=stage.fingerprint,
                 seconds=seconds,
-                bill=artifact.bill,
                 reused=reused,
+                made=record["made"],
+                versions=record["versions"],
                 taken=machine_time.kept(record.get("taken"), seconds, self.rates),
+                artifact=artifact,
             )
         )
         self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
@@ -120,7 +92,7 @@ class Lab:
         if not home.exists() and not self._adopts(stage, home):
             return None
         stored = _stored(stage, home)
-        seen = any(v.fingerprint == stage.fingerprint and v.name == stage.name for v in self.visits)
+        seen = any(r.fingerprint == stage.fingerprint for r in self.stage_runs.named(stage.name))
         if not stored.unfinished or seen:
             return stored
         part = home.with_name(home.name + ".part")

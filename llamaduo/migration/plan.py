@@ -14,15 +14,22 @@ from typing import TypeVar
 from llamaduo import service as services
 from llamaduo.base.errors import ConfigError, LlamaduoError
 from llamaduo.base.files import fingerprint
-from llamaduo.config import ApiServiceConfig, Experiment, LlmJudgeConfig, ServiceConfig, clients
+from llamaduo.config import (
+    ApiServiceConfig,
+    Experiment,
+    LlmJudgeConfig,
+    ServiceConfig,
+    clients,
+    scoring,
+)
 from llamaduo.judge import Item
 from llamaduo.judge.anchors import anchors
 from llamaduo.judge.llm import LlmJudge
-from llamaduo.lab import Artifact, Stage
+from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.migration.estimate import Amount, Client, Plan, Purse, State, Step, Who
 from llamaduo.migration.loop import ANCHORED
 from llamaduo.migration.plan_text import page
-from llamaduo.migration.yardsticks import copies
+from llamaduo.migration.yardsticks import ASKED, COPIES, copies, shown_name
 from llamaduo.money.prices import quote
 from llamaduo.records import Pair, Response
 from llamaduo.service import Request, Service
@@ -159,11 +166,11 @@ class _Planner:
 
     def _steps(self, splits: Mapping[str, list[Pair]]) -> Iterator[Step]:
         train, dev, test = (splits[name] for name in ("train", "dev", "test"))
-        yield self._anchor(train[:ANCHORED])
+        yield from self._anchors(train[:ANCHORED])
         on = self.exp.yardsticks
         most, mine = self.exp.service.max_tokens, self.exp.task.max_new_tokens
         if on.service:
-            yield self._answer(dev, "service · dev")
+            yield self._answer(dev, "service", "dev")
             yield self._judge(dev, "service · dev", most)
         many = self.exp.local.sampling.k
         for number in range(self.exp.max_rounds):
@@ -175,18 +182,25 @@ class _Planner:
             yield Step("infer", "tuned · dev", number, needed=needed)
             judged = self._judge(dev, "tuned · dev", mine, many)
             yield replace(judged, round=number, needed=needed)
-        yield Step("infer", "tuned · test")
-        yield self._judge(test, "tuned · test", mine, many)
-        if on.service:
-            yield self._answer(test, "service · test")
-            yield self._judge(test, "service · test", most)
-        for name, texts in copies(test).items() if on.copies else ():
-            said = [texts[pair.id] for pair in test]
-            yield self._judge(test, f"{name} · test", texts=said)
-        untuned = {"base": on.base, f"few-shot base ({on.few_shot})": on.few_shot is not None}
-        for name in (name for name, asked in untuned.items() if asked):
-            yield Step("infer", f"{name} · test")
-            yield self._judge(test, f"{name} · test", mine, many)
+        switched_off = {
+            "service": not on.service,
+            "base": not on.base,
+            "few_shot": on.few_shot is None,
+            **dict.fromkeys(COPIES, not on.copies),
+        }
+        for name in ASKED:
+            if switched_off.get(name, False):
+                continue
+            label = label_of(shown_name(name, on.few_shot), "test")
+            if name == "service":
+                yield self._answer(test, "service", "test")
+                yield self._judge(test, label, most)
+            elif name in COPIES:
+                texts = copies(test)[name]
+                yield self._judge(test, label, texts=[texts[pair.id] for pair in test])
+            else:
+                yield Step("infer", label)
+                yield self._judge(test, label, mine, many)
         yield Step("promote")
 
     def _state(self, stage: Stage[A]) -> State:
@@ -195,13 +209,14 @@ class _Planner:
 
     # ------------------------------------------------------------ what asks the service
 
-    def _answer(self, pairs: Sequence[Pair], label: str) -> Step:
+    def _answer(self, pairs: Sequence[Pair], system: str, split: str) -> Step:
         most = self.exp.service.max_tokens
         requests = [answer.request_of(pair.prompt, max_tokens=most) for pair in pairs]
         written = [_tokens(_size(pair.response), most) for pair in pairs]
+        label = label_of(system, split)
         step = self._asking("answer", label, "service", self.service, requests, written)
         prompts = [pair.prompt for pair in pairs]
-        stage = answer.answer(self.service, prompts, max_tokens=most, label=label)
+        stage = answer.answer(self.service, prompts, max_tokens=most, system=system, split=split)
         return replace(step, state=self._state(stage))
 
     def _synthesize(self, train: Sequence[Pair], number: int) -> Step:
@@ -230,12 +245,14 @@ class _Planner:
 
     # ------------------------------------------------------------ what asks the judge
 
-    def _anchor(self, pairs: Sequence[Pair]) -> Step:
+    def _anchors(self, pairs: Sequence[Pair]) -> Iterator[Step]:
+        """One step for each judge whose scores count: a panel is checked member by member."""
         if self.judge is None:
-            return Step("anchor")
+            yield from (Step("anchor") for _ in scoring(self.exp.judge))
+            return
         texts = [(one.pair, one.text) for one in anchors(pairs)]
         step = self._verdicts("anchor", "", texts, self.judge, repeats=1)
-        return replace(step, state=self._state(anchor(self.judge, pairs)))
+        yield replace(step, state=self._state(anchor(self.judge, pairs)))
 
     def _judge(
         self,

@@ -1,11 +1,47 @@
-"""What a tuned model is held against that needs some making: prompts with examples, and copies."""
+"""The systems that test is read for: the tuned model, and what it is held against."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 from llamaduo.base.text import sentences
 from llamaduo.local import Local
 from llamaduo.records import Message, Pair, Prompt
+
+Role: TypeAlias = Literal["tuned", "base", "few_shot", "service", "copy"]
+
+
+def _first_two_sentences(prompt: Prompt) -> str:
+    return " ".join(sentences(prompt.user)[:2])
+
+
+def _whole(prompt: Prompt) -> str:
+    return prompt.user
+
+
+#: Answers that need no model, by name.
+COPIES: dict[str, Callable[[Prompt], str]] = {
+    "first two sentences": _first_two_sentences,
+    "whole prompt": _whole,
+}
+#: Every system with its role, in the order in which people are told of them.
+SYSTEMS: dict[str, Role] = {
+    "tuned": "tuned",
+    "base": "base",
+    "few_shot": "few_shot",
+    "service": "service",
+    **dict.fromkeys(COPIES, "copy"),
+}
+#: The systems in the order in which test is asked: what decides comes first, in case that the
+#: budget ends.
+ASKED = ("service", "tuned", *COPIES, "base", "few_shot")
+
+
+def shown_name(system: str, shown: int | None) -> str:
+    """Return the name under which people know a system; `shown` examples make a few-shot base."""
+    if system != "few_shot":
+        return system
+    return "few-shot base" if shown is None else f"few-shot base ({shown})"
 
 
 def examples(train: Sequence[Pair], wanted: int, *, seed: int) -> list[Pair]:
@@ -56,10 +92,5 @@ def few_shot(
 
 
 def copies(pairs: Sequence[Pair]) -> dict[str, dict[str, str]]:
-    """Answers that need no model, by name and prompt id."""
-    return {
-        "first two sentences": {
-            pair.id: " ".join(sentences(pair.prompt.user)[:2]) for pair in pairs
-        },
-        "whole prompt": {pair.id: pair.prompt.user for pair in pairs},
-    }
+    """Make the answers that need no model, by name and prompt id."""
+    return {name: {pair.id: copy(pair.prompt) for pair in pairs} for name, copy in COPIES.items()}

@@ -17,7 +17,7 @@ from llamaduo.stats.table import METRICS
 Row = Verdict | JudgeFailure
 
 
-def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[Any]) -> Evaluation:
+def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[AnchorTable]) -> Evaluation:
     """All that the verdicts on test tell beside the scores; `anchors` are stored anchor tables."""
     confidence, seed = exp.gate.confidence, exp.seed
     rows = {name: read.judged.rows() for name, read in migration.test.items()}
@@ -42,7 +42,7 @@ def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[Any]) -> E
             )
             for m in (METRICS if several else ())
         },
-        anchors=tuple(AnchorTable.model_validate(table) for table in anchors),
+        anchors=tuple(anchors),
         pairwise=None if migration.compared is None else migration.compared.rate,
     )
 

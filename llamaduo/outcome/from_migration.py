@@ -1,6 +1,5 @@
 """From a finished migration to the figures and examples that its report shows."""
 
-import json
 import platform
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ from typing import Any, Literal
 
 from llamaduo.base.redact import redacted
 from llamaduo.config import Experiment
-from llamaduo.lab import Lab, Visit, versions
-from llamaduo.migration.loop import Migration, Migrator, Read, Round
+from llamaduo.lab import StageRun, StageRuns, versions
+from llamaduo.migration.loop import Migration, Round
+from llamaduo.migration.systems import Assessed, Systems
+from llamaduo.migration.yardsticks import SYSTEMS, shown_name
 from llamaduo.outcome.evaluation import evaluate, is_llm
 from llamaduo.outcome.outcome import (
     CostFacts,
@@ -26,64 +27,61 @@ from llamaduo.outcome.outcome import (
     SystemFacts,
 )
 from llamaduo.records import Bill, JudgeFailure, Pair, Price, Verdict, digest
+from llamaduo.stages.judge import Anchored
 from llamaduo.stats.scores import by_prompt, compare, summarise
 from llamaduo.stats.table import METRICS, VerdictTable
 from llamaduo.tracking import Promotion
 
 EXAMPLES = 10
-ROLES = ("base", "few_shot", "tuned", "service")
-YARDSTICKS = (*ROLES, "first two sentences", "whole prompt")  # in the order of telling
-NAMES = {"few_shot": "few-shot base"}
-ANCHOR = "anchor"
-UNSAID = Said(text=None, scores=None, reason="no answer")
+UNANSWERED = Said(text=None, scores=None, reason="no answer")
 # What stages call the tokens that they count, and what became of them.
 TOKENS = {"tokens": "trained on", "completion_tokens": "written"}
 
 
-def account(
-    migrator: Migrator,
+def outcome_of(
     migration: Migration,
+    systems: Systems,
     promotion: Promotion | None,
     *,
     run_id: str,
     command: str,
 ) -> Outcome:
-    """Everything that the terminal, the report and the tracker say of a migration."""
-    exp, visits = migrator.exp, migrator.lab.visits
-    cost = costs(migrator, migration)
-    objective = _objective(exp, migration.best)
-    anchors = [_kept(migrator.lab, v, "artifact.json")["table"] for v in visits if v.name == ANCHOR]
+    """Collect everything that the terminal, the report and the tracker say of a migration."""
+    exp, runs = systems.exp, systems.lab.stage_runs
+    service, local, judge = systems.service, systems.local, systems.judge
+    anchored = [run.artifact for run in runs]
+    anchors = [artifact.table for artifact in anchored if isinstance(artifact, Anchored)]
     return Outcome(
         name=exp.name,
         task=exp.task.name,
         seed=exp.seed,
-        service=migrator.service.name,
-        local=migrator.local.name,
-        judge=f"{migrator.judge.name} {migrator.judge.version}",
+        service=service.name,
+        local=local.name,
+        judge=f"{judge.name} {judge.version}",
         judge_is_llm=is_llm(exp.judge),
         gate=exp.gate.name,
         stop=migration.stop,
         stop_words=redacted(migration.stop_words),
         result=result(migration),
         best=migration.best.number,
-        rounds=tuple(_round(round, visits) for round in migration.rounds),
+        rounds=tuple(_round(round, runs) for round in migration.rounds),
         yardstick=own.judged.scores if (own := migration.yardstick) is not None else None,
-        systems=tuple(systems(exp, migration)),
+        systems=tuple(systems_of(exp, migration)),
         decision=migration.decision,
         champion=promotion,
-        cost=cost,
-        stages=tuple(_stage(migrator.lab, visit) for visit in visits),
+        cost=costs(systems, migration),
+        stages=tuple(_stage(run) for run in runs),
         examples=tuple(examples(migration)),
         card=migration.coverage.card,
-        objective=objective,
+        objective=_objective(exp, migration.best),
         run_id=run_id,
         command=redacted(command),
         home=str(exp.tracking.home),
         config=redacted(exp.model_dump(mode="json", exclude={"prices"})),
         identities={
-            "service": dict(migrator.service.identity),
-            "local": dict(migrator.local.identity(exp.hparams)),
-            "judge": dict(migrator.judge.identity),
+            "service": dict(service.identity),
+            "local": dict(local.identity(exp.hparams)),
+            "judge": dict(judge.identity),
         },
         versions={"python": platform.python_version(), **versions()},
         readings=tuple(readings(exp, migration)),
@@ -99,31 +97,29 @@ def result(migration: Migration) -> Result:
     return "qualified" if migration.decision.passed else "not_confirmed"
 
 
-def systems(exp: Experiment, migration: Migration) -> list[SystemFacts]:
-    """Every system on test, each with its paired difference to the untuned base.
+def systems_of(exp: Experiment, migration: Migration) -> list[SystemFacts]:
+    """List every system on test, each with its paired difference to the untuned base.
 
     A yardstick that was not asked is there without scores, a candidate that was not is left out.
     """
-    base = VerdictTable.of([])
-    if "base" in migration.test:
-        base = migration.test["base"].judged.table()
-    found = []
-    for key in YARDSTICKS:
-        facts: dict[str, Any] = {"role": key if key in ROLES else "copy"}
+    nothing = VerdictTable.of([])
+    base = migration.test["base"].judged.table() if "base" in migration.test else nothing
+    systems = []
+    for key, role in SYSTEMS.items():
+        facts: dict[str, Any] = {"role": role}
         if key in migration.test:
-            facts |= _system(
-                exp, migration.test[key], VerdictTable.of([]) if key == "base" else base
-            )
+            facts |= _system(exp, migration.test[key], nothing if key == "base" else base)
         elif key == "tuned":
             continue
         else:
-            facts |= {"name": NAMES.get(key, key), "scores": None, "over_base": {}, "prompts": ()}
+            name = shown_name(key, None)
+            facts |= {"name": name, "scores": None, "over_base": {}, "prompts": ()}
             facts["absent"] = migration.absent.get(key)
-        found.append(SystemFacts.model_validate(facts))
-    return found
+        systems.append(SystemFacts.model_validate(facts))
+    return systems
 
 
-def _system(exp: Experiment, read: Read, base: VerdictTable) -> dict[str, Any]:
+def _system(exp: Experiment, read: Assessed, base: VerdictTable) -> dict[str, Any]:
     table = read.judged.table()
     compared = {
         metric: compare(table, base, metric, confidence=exp.gate.confidence, seed=exp.seed)
@@ -138,33 +134,32 @@ def _system(exp: Experiment, read: Read, base: VerdictTable) -> dict[str, Any]:
     }
 
 
-def costs(migrator: Migrator, migration: Migration) -> CostFacts:
-    """What the migration took and what a thousand answers take afterwards, at today's prices."""
-    visits = migrator.lab.visits
-    bill, seconds = migrator.lab.embodied()
-    price = migrator.service.price
+def costs(systems: Systems, migration: Migration) -> CostFacts:
+    """Add up what the migration took, and what a thousand answers take at today's prices."""
+    runs, rates = systems.lab.stage_runs, systems.lab.rates
+    bill, seconds = runs.embodied()
+    price = systems.service.price
     latency = migration.test["tuned"].latency if "tuned" in migration.test else None
-    local = None if latency is None else migrator.lab.rates.usd(1000 * latency)
-    made = [visit for visit in visits if not visit.reused]
-    taken_spent, taken_embodied = migrator.lab.taken()
+    taken_spent, taken_embodied = runs.taken()
     return CostFacts(
-        spent=migrator.lab.spent(),
+        spent=runs.spent(),
         embodied=bill,
-        seconds_spent=sum(visit.seconds for visit in made),
+        seconds_spent=sum(run.seconds for run in runs.built()),
         seconds_embodied=seconds,
-        service_usd_per_1000=_per_thousand(price, visits),
+        service_usd_per_1000=_per_thousand(price, runs),
         simulated=price is not None and price.simulated,
         local_seconds_per_1000=None if latency is None else 1000 * latency,
-        local_usd_per_1000=local,
+        local_usd_per_1000=None if latency is None else rates.usd(1000 * latency),
         taken_spent=taken_spent,
         taken_embodied=taken_embodied,
     )
 
 
-def _per_thousand(price: Price | None, visits: Sequence[Visit]) -> Decimal | None:
-    """Dollars per thousand answers, by the tokens of the service LLM's second answers to test."""
-    bill = next((v.bill for v in visits if v.name == "answer" and v.label.endswith("test")), Bill())
-    if not bill.calls or price is None:
+def _per_thousand(price: Price | None, runs: StageRuns) -> Decimal | None:
+    """Return dollars per 1,000 answers, by the tokens of the service's second answers to test."""
+    answers = (run.bill for run in runs.named("answer") if run.split == "test")
+    bill = next(answers, Bill())
+    if price is None or not bill.calls:
         return None
     return price.of(bill.input_tokens, bill.output_tokens) * 1000 / bill.calls
 
@@ -172,7 +167,7 @@ def _per_thousand(price: Price | None, visits: Sequence[Visit]) -> Decimal | Non
 def readings(exp: Experiment, migration: Migration) -> list[Reading]:
     """What each judge makes of each system: the rounds on dev, the service there, all on test."""
     best = migration.best
-    reads: list[tuple[Read, Literal["dev", "test"], int | None, int]] = [
+    reads: list[tuple[Assessed, Literal["dev", "test"], int | None, int]] = [
         *((one.read, "dev", one.number, one.pool) for one in migration.rounds),
         *((read, "dev", None, 0) for read in [migration.yardstick] if read is not None),
         *(
@@ -229,7 +224,7 @@ def examples(migration: Migration) -> list[Example]:
 
 
 def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
-    said = {name: found.get(pair.id, UNSAID) for name, found in firsts.items()}
+    said = {name: found.get(pair.id, UNANSWERED) for name, found in firsts.items()}
     base, tuned = said["base"].scores, said["tuned"].scores
     if base is None or tuned is None:
         return None
@@ -242,7 +237,7 @@ def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
     )
 
 
-def _firsts(read: Read) -> dict[str, Said]:
+def _firsts(read: Assessed) -> dict[str, Said]:
     """The first answer to each prompt, with the judge's scores and reason, or why it has none."""
     judged: dict[str, list[Verdict | JudgeFailure]] = defaultdict(list)
     for row in read.judged.rows():
@@ -260,8 +255,8 @@ def _said(text: str, rows: Sequence[Verdict | JudgeFailure]) -> Said:
     return Said(text=text, scores=scores, reason=verdicts[0].reason)
 
 
-def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
-    made = [visit for visit in visits if visit.round == round.number]
+def _round(round: Round, runs: StageRuns) -> RoundFacts:
+    own = [run for run in runs if run.round == round.number]
     return RoundFacts(
         number=round.number,
         pool=round.pool,
@@ -269,37 +264,33 @@ def _round(round: Round, visits: Sequence[Visit]) -> RoundFacts:
         scores=round.read.judged.scores,
         decision=round.decision,
         losses=round.adapter.training.losses,
-        seconds=sum(visit.seconds for visit in made),
-        bill=Bill.total(visit.bill for visit in made),
+        seconds=sum(run.seconds for run in own),
+        bill=Bill.total(run.bill for run in own),
     )
 
 
-def _stage(lab: Lab, visit: Visit) -> StageFacts:
-    record, now = _kept(lab, visit, "record.json"), versions()
-    if visit.bill.calls:
-        tokens = {"read": visit.bill.input_tokens, "written": visit.bill.output_tokens}
+def _stage(run: StageRun) -> StageFacts:
+    now = versions()
+    if run.bill.calls:
+        tokens = {"read": run.bill.input_tokens, "written": run.bill.output_tokens}
     else:
-        metrics = _kept(lab, visit, "artifact.json")["metrics"]
+        metrics = run.artifact.metrics
         tokens = {TOKENS[name]: int(metrics[name]) for name in TOKENS if name in metrics}
     return StageFacts(
-        name=visit.name,
-        label=visit.label,
-        round=visit.round,
-        fingerprint=visit.fingerprint,
-        seconds=visit.seconds,
-        reused=visit.reused,
-        made=record["made"],
-        bill=visit.bill,
+        name=run.name,
+        label=run.label,
+        system=run.system,
+        split=run.split,
+        round=run.round,
+        fingerprint=run.fingerprint,
+        seconds=run.seconds,
+        reused=run.reused,
+        made=run.made,
+        bill=run.bill,
         tokens=tokens,
-        other_versions={k: v for k, v in record["versions"].items() if now.get(k) != v},
-        taken=visit.taken,
+        other_versions={k: v for k, v in run.versions.items() if now.get(k) != v},
+        taken=run.taken,
     )
-
-
-def _kept(lab: Lab, visit: Visit, name: str) -> dict[str, Any]:
-    home = lab.home / "stages" / f"{visit.name}-{visit.fingerprint}"
-    found: dict[str, Any] = json.loads((home / name).read_text(encoding="utf-8"))
-    return found
 
 
 def _objective(exp: Experiment, best: Round) -> float | None:

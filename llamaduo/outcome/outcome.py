@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llamaduo.gate import GateDecision
 from llamaduo.judge.anchors import AnchorTable
@@ -155,11 +155,14 @@ class StageFacts(Record):
 
     `tokens` by what became of them (read, written, trained on), as far as they were counted;
     `made` is a time in ISO form; `other_versions` are those of libraries that have changed since.
-    `taken` is what its machine took, None in an outcome of before that was kept.
+    `taken` is what its machine took, None in an outcome of before that was kept. `system` and
+    `split` say whose answers to which prompts it is of; `label` has both, as people read them.
     """
 
     name: str
     label: str
+    system: str = ""
+    split: str = ""
     round: int | None
     fingerprint: str
     seconds: float
@@ -169,6 +172,15 @@ class StageFacts(Record):
     tokens: dict[str, int]
     other_versions: dict[str, str]
     taken: Taken | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, facts: Any) -> Any:
+        # An outcome of version 0.1.0 has them in the label alone.
+        if isinstance(facts, dict) and "system" not in facts and " · " in facts.get("label", ""):
+            system, _, split = facts["label"].rpartition(" · ")
+            return {**facts, "system": system, "split": split}
+        return facts
 
 
 class CostFacts(Record):

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, ValidationError
 
 from llamaduo.base.errors import DataError
-from llamaduo.outcome import Outcome
+from llamaduo.outcome import Outcome, StageFacts
 from llamaduo.records import Pair, Record, Response, Verdict, digest, lines_of
 from llamaduo.report.figures import score
 from llamaduo.stages.collect import Coverage
@@ -73,13 +73,12 @@ def kept(outcome: Outcome, home: Path) -> Kept:
     Raises:
         DataError: one of them is not there any more.
     """
-    pairs = Coverage.load(_folder(outcome, home, "collect", "")).split("test")
-    answers = Answers.load(_folder(outcome, home, "infer", "tuned · test")).responses()
+    pairs = Coverage.load(_folder(outcome, home, "collect")).split("test")
+    answers = Answers.load(_folder(outcome, home, "infer", "tuned")).responses()
     verdicts = {}
     for system in ("tuned", "base", "service"):
-        label = f"{system} · test"
-        if any((s.name, s.label) == ("judge", label) for s in outcome.stages):
-            rows = Judged.load(_folder(outcome, home, "judge", label)).rows()
+        if _stages(outcome, "judge", system):
+            rows = Judged.load(_folder(outcome, home, "judge", system)).rows()
             verdicts[system] = [row for row in rows if isinstance(row, Verdict)]
     return Kept(
         pairs={pair.id: pair for pair in pairs},
@@ -89,12 +88,18 @@ def kept(outcome: Outcome, home: Path) -> Kept:
     )
 
 
-def _folder(outcome: Outcome, home: Path, name: str, label: str) -> Path:
-    found = [s for s in outcome.stages if s.name == name and s.label == label]
+def _stages(outcome: Outcome, name: str, system: str) -> list[StageFacts]:
+    """List the stages of a name that are of a system on test, or of none."""
+    split = "test" if system else ""
+    return [s for s in outcome.stages if (s.name, s.system, s.split) == (name, system, split)]
+
+
+def _folder(outcome: Outcome, home: Path, name: str, system: str = "") -> Path:
+    found = _stages(outcome, name, system)
     if not found:
         raise DataError(
-            f"run {outcome.run_id[:8]} has no stage {f'{name} {label}'.strip()}: it ended before "
-            "the tuned model was read on test, so there are no answers to look at"
+            f"run {outcome.run_id[:8]} has no stage {name} of {system or 'the data'}: it ended "
+            "before the tuned model was read on test, so there are no answers to look at"
         )
     folder = home / "stages" / f"{name}-{found[-1].fingerprint}"
     if not (folder / "artifact.json").is_file():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llamaduo.base.files import Json
-from llamaduo.lab import Stage
+from llamaduo.lab import Stage, label_of
 from llamaduo.records import Prompt, Response, digest
 from llamaduo.service import Request, Service
 from llamaduo.stages.asking import ask
@@ -30,7 +30,12 @@ def request_of(prompt: Prompt, *, max_tokens: int) -> Request:
 
 
 def answer(
-    service: Service, prompts: Sequence[Prompt], *, max_tokens: int, label: str
+    service: Service,
+    prompts: Sequence[Prompt],
+    *,
+    max_tokens: int,
+    system: str = "",
+    split: str = "",
 ) -> Stage[ServiceAnswers]:
     """The stage that asks the service LLM each prompt once more."""
     identity: dict[str, Json] = {
@@ -42,7 +47,7 @@ def answer(
 
     def run(home: Path) -> ServiceAnswers:
         requests = [request_of(prompt, max_tokens=max_tokens) for prompt in prompts]
-        asked = ask(service, requests, home, what=f"answer {label}")
+        asked = ask(service, requests, home, what=f"answer {label_of(system, split)}")
         with (home / "responses.jsonl").open("w", encoding="utf-8") as out:
             for row in asked.completions:
                 response = Response(
@@ -68,4 +73,4 @@ def answer(
             },
         )
 
-    return Stage("answer", ServiceAnswers, identity, run, label)
+    return Stage("answer", ServiceAnswers, identity, run, system, split)

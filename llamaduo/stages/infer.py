@@ -7,7 +7,7 @@ from pathlib import Path
 from llamaduo.base.files import Json
 from llamaduo.base.progress import bar
 from llamaduo.config import HparamsConfig, Sampling
-from llamaduo.lab import Artifact, Stage
+from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.local import Local
 from llamaduo.records import Prompt, Response, RowFile, digest, read_jsonl
 from llamaduo.stages.finetune import Adapter
@@ -38,7 +38,8 @@ def infer(
     *,
     max_new_tokens: int,
     seed: int,
-    label: str,
+    system: str = "",
+    split: str = "",
 ) -> Stage[Answers]:
     """The stage that asks the local LLM; `adapter` None asks the untuned base."""
     identity: dict[str, Json] = {
@@ -71,7 +72,7 @@ def infer(
                 produced,
                 total=len(prompts) * sampling.k,
                 done=len(prompts) * sampling.k - len(asks),
-                what=f"infer {label}",
+                what=f"infer {label_of(system, split)}",
                 unit="answers",
             ):
                 rows.add(response)
@@ -80,7 +81,7 @@ def infer(
         answers = Answers(home=home)
         return answers.model_copy(update={"metrics": _metrics(answers, fresh, seconds, len(asks))})
 
-    return Stage("infer", Answers, identity, run, label)
+    return Stage("infer", Answers, identity, run, system, split)
 
 
 def _metrics(answers: Answers, fresh: int, seconds: float, asked: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from llamaduo.gate.sequential import Rule
 from llamaduo.judge import Item, Judge
 from llamaduo.judge.anchors import AnchorTable, check
 from llamaduo.judge.panel import members
-from llamaduo.lab import Artifact, Stage
+from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.records import (
     Bill,
     JudgeFailure,
@@ -85,7 +85,8 @@ def assess(
     *,
     confidence: float,
     seed: int,
-    label: str,
+    system: str = "",
+    split: str = "",
     rule: Rule | None = None,
 ) -> Stage[Judged]:
     """The stage that judges responses to the prompts of pairs, with their recorded responses.
@@ -113,7 +114,7 @@ def assess(
                 asking.rows(responses),
                 total=wanted,
                 done=len(asking.done),
-                what=f"judge {label}",
+                what=f"judge {label_of(system, split)}",
                 unit="verdicts",
             ):
                 rows.add(row)
@@ -139,7 +140,7 @@ def assess(
             update={"scores": scores, "metrics": metrics, "left_out": left_out}
         )
 
-    return Stage("judge", Judged, identity, run, label)
+    return Stage("judge", Judged, identity, run, system, split)
 
 
 def _may_yet_succeed(row: Record) -> bool:

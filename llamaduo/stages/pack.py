@@ -1,4 +1,7 @@
-"""promote: what the registry keeps of a qualified model: its adapter, and how to ask it."""
+"""Pack what the registry keeps of a qualified model: its adapter, and how to ask it.
+
+Its stage is called `promote`, as its folders are.
+"""
 
 import shutil
 from pathlib import Path
@@ -13,7 +16,7 @@ from llamaduo.stages.finetune import Adapter
 VERSION = 1
 
 
-class Packed(Artifact):
+class PackedBundle(Artifact):
     """A champion's bundle in `bundle/`; the base is named by its sha256, not copied."""
 
     @property
@@ -22,7 +25,7 @@ class Packed(Artifact):
         return self.home / "bundle"
 
 
-def promote(
+def pack(
     local: Local,
     config: LocalConfig,
     hparams: HparamsConfig,
@@ -32,7 +35,7 @@ def promote(
     system: str | None,
     max_new_tokens: int,
     seed: int,
-) -> Stage[Packed]:
+) -> Stage[PackedBundle]:
     """The stage that packs a champion, with all that a new process needs to answer as it does."""
     if isinstance(config, HfLocalConfig) and config.weights not in ("auto", "hub"):
         # The champion is asked from other folders than this one.
@@ -56,11 +59,11 @@ def promote(
         ),
     }
 
-    def run(home: Path) -> Packed:
-        packed = Packed(home=home)
+    def run(home: Path) -> PackedBundle:
+        packed = PackedBundle(home=home)
         shutil.rmtree(packed.path, ignore_errors=True)
         shutil.copytree(adapter.path, packed.path / "adapter")
         bundle.save(packed.path)
         return packed
 
-    return Stage("promote", Packed, identity, run)
+    return Stage("promote", PackedBundle, identity, run)

@@ -6,7 +6,7 @@ from pathlib import Path
 from llamaduo.base.files import Json
 from llamaduo.base.progress import bar
 from llamaduo.judge.pairwise import Match, PairwiseJudge, Preference, WinRate, win_rate
-from llamaduo.lab import Artifact, Stage
+from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.records import (
     Bill,
     JudgeFailure,
@@ -55,7 +55,8 @@ def compare(
     *,
     confidence: float,
     seed: int,
-    label: str,
+    system: str = "",
+    split: str = "",
 ) -> Stage[Compared]:
     """The stage that has responses compared with another answer to each prompt, by prompt id."""
     by_id = {prompt.id: prompt for prompt in prompts}
@@ -81,7 +82,7 @@ def compare(
                 judge.compare(left),
                 total=len(matches),
                 done=len(matches) - len(left),
-                what=f"compare {label}",
+                what=f"compare {label_of(system, split)}",
                 unit="pairs",
             ):
                 rows.add(row)
@@ -96,7 +97,7 @@ def compare(
         rate = win_rate(made.rows(), confidence=confidence, seed=seed)
         return made.model_copy(update={"rate": rate, "metrics": _metrics(rate, len(matches))})
 
-    return Stage("compare", Compared, identity, run, label)
+    return Stage("compare", Compared, identity, run, system, split)
 
 
 def _may_yet_succeed(row: Record) -> bool:

@@ -185,7 +185,9 @@ def run(home, service):
     prompts = [match("", "", prompt=f"p{i}").prompt for i in range(3)]
     responses = [Response(prompt_id=p.id, k=k, text=GOOD) for p in prompts for k in range(2)]
     against = {"p0": POOR, "p1": POOR}
-    stage = compare(PairwiseJudge(CONFIG, service), prompts, responses, against, label="x", **FIXED)
+    stage = compare(
+        PairwiseJudge(CONFIG, service), prompts, responses, against, system="x", **FIXED
+    )
     with MemoryTracker().open("e", "r", {}) as tracked:
         return Lab(home, tracked, lambda line: None).run(stage)
 

@@ -50,7 +50,7 @@ class Scores:
 
 
 def run(home, judge, **more):
-    stage = assess(judge, PAIRS, RESPONSES, confidence=0.95, seed=1, label="x", **more)
+    stage = assess(judge, PAIRS, RESPONSES, confidence=0.95, seed=1, system="x", **more)
     with MemoryTracker().open("e", "r", {}) as tracked:
         return Lab(home, tracked, lambda line: None).run(stage)
 

@@ -39,7 +39,7 @@ def test_seconds_include_those_of_starts_that_were_stopped(lab):
         lab.run(stage)
     lab.run(stage)
     # What a file system says of a time may be a tick old.
-    assert 0.38 <= lab.visits[0].seconds < 0.6
+    assert 0.38 <= lab.stage_runs.runs[0].seconds < 0.6
 
 
 def test_a_clock_that_cannot_be_read_is_started_anew(lab):
@@ -48,7 +48,7 @@ def test_a_clock_that_cannot_be_read_is_started_anew(lab):
     part.mkdir(parents=True)
     (part / "clock.json").write_text('{"before": 3')
     lab.run(stage)
-    assert lab.visits[0].seconds < 1
+    assert lab.stage_runs.runs[0].seconds < 1
 
 
 def test_a_stage_without_its_record_is_named(lab):

@@ -43,7 +43,7 @@ def test_a_stage_is_built_once_and_found_after_that(lab, tracker):
     assert calls == ["a"]
     assert first == second
     assert (second.home / "text").read_text() == "a"
-    assert [visit.reused for visit in lab.visits] == [False, True]
+    assert [run.reused for run in lab.stage_runs] == [False, True]
 
 
 def test_another_identity_is_another_stage(lab):
@@ -127,7 +127,7 @@ def test_a_failing_stage_leaves_its_part_and_a_failed_run_and_can_go_on(lab, tra
     with pytest.raises(RuntimeError, match="half way"):
         lab.run(stage)
     assert [r.status for r in tracker.runs.values() if r.parent] == ["FAILED"]
-    assert not lab.visits
+    assert not lab.stage_runs.runs
     assert lab.run(stage).content == "one two"
     assert not list(lab.home.glob("stages/*.part"))
 
@@ -184,11 +184,11 @@ def test_money_of_reused_stages_is_not_spent_again(lab):
 
     stage = Stage("text", Text, {"a": 1}, run)
     lab.run(stage)
-    assert lab.spent().usd == 1
+    assert lab.stage_runs.spent().usd == 1
     later = Lab(lab.home, lab.tracked, lambda line: None)
     later.run(stage)
-    assert later.spent().usd == 0
-    assert later.visits[0].bill.usd == 1
+    assert later.stage_runs.spent().usd == 0
+    assert later.stage_runs.runs[0].bill.usd == 1
 
 
 def test_processes_that_want_the_same_stage_build_it_once(tmp_path: Path):
@@ -241,4 +241,4 @@ def test_a_lock_is_free_when_its_owner_is_killed(tmp_path: Path):
     with MemoryTracker().open("e", "r", {}) as tracked:
         lab = Lab(tmp_path, tracked, lambda line: None)
         lab.run(Stage("s", Artifact, {"a": 1}, lambda home: Artifact(home=home)))
-    assert not lab.visits[0].reused
+    assert not lab.stage_runs.runs[0].reused

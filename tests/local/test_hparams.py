@@ -19,7 +19,7 @@ from llamaduo.local.hf import HfLocal
 from llamaduo.local.sampling import Answer, Rules, decode, uniforms
 from llamaduo.records import Pair
 from llamaduo.stages.finetune import Adapter
-from llamaduo.stages.pack import promote
+from llamaduo.stages.pack import pack
 
 pytestmark = pytest.mark.network  # the tokenizer comes from the package index, once
 
@@ -291,7 +291,7 @@ def test_a_champion_of_any_setting_answers_as_it_did_in_training(
     (tmp_path / "stage").mkdir()
     training = toy.train(TRAIN, chosen, seed=1, out=tmp_path / "stage", dev=DEV)
     made = Adapter(home=tmp_path / "stage", training=training, rows=len(TRAIN))
-    stage = promote(
+    stage = pack(
         toy, toy._config, chosen, made, task="towns", system=None, max_new_tokens=8, seed=1
     )
     (tmp_path / "packed").mkdir()

@@ -263,3 +263,20 @@ def test_every_service_of_conf_can_be_planned_for():
     for option in ("gpt_4o", "claude_opus_5_5", "gemini_3_8_flash", "bedrock", "vertex", "ollama"):
         exp = composed("+experiment=summarize", f"service={option}")
         assert plan(exp).usd() is not None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("min_rounds=2", "max_rounds=2"),
+        ("yardsticks.few_shot=1", "yardsticks.base=false", "yardsticks.copies=false"),
+        ("judge=panel", "~judge@judge.members.embedding", "+judge@judge.members.fake=fake"),
+    ],
+    ids=["two rounds", "other yardsticks", "a panel"],
+)
+def test_a_run_does_what_its_plan_says(fake_experiment, words):
+    exp = fake_experiment("min_rounds=1", "max_rounds=1", *words)
+    outcome = run(exp, command="", say=lambda line: None)
+    assert outcome.result == "qualified"  # so that there is a champion to pack
+    planned = [(step.stage, step.label, step.round) for step in plan(exp).steps]
+    assert planned == [(stage.name, stage.label, stage.round) for stage in outcome.stages]

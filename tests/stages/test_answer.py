@@ -28,7 +28,7 @@ class Live(OddService):
 
 
 def run(home, service):
-    stage = answer(service, PROMPTS, max_tokens=9, label="x")
+    stage = answer(service, PROMPTS, max_tokens=9, system="x")
     with MemoryTracker().open("e", "r", {}) as tracked:
         return Lab(home, tracked, lambda line: None).run(stage)
 

@@ -39,7 +39,7 @@ class Live(OddService):
 
 def run(home, service, repeats=3, tracker=None):
     judge = LlmJudge(CONFIG.model_copy(update={"repeats": repeats}), service)
-    stage = assess(judge, PAIRS, RESPONSES, confidence=0.95, seed=1, label="x")
+    stage = assess(judge, PAIRS, RESPONSES, confidence=0.95, seed=1, system="x")
     with (tracker or MemoryTracker()).open("e", "r", {}) as tracked:
         return Lab(home, tracked, lambda line: None).run(stage)
 
