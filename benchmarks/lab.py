@@ -84,8 +84,10 @@ def main() -> None:
     chosen = parse.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as home:
         configs = (
-            MlflowTrackingConfig(kind="mlflow", home=Path(home) / "mlflow", uri=None),
-            MemoryTrackingConfig(kind="memory", home=Path(home) / "memory"),
+            MlflowTrackingConfig(
+                kind="mlflow", home=Path(home) / "mlflow", uri=None, run_name=None
+            ),
+            MemoryTrackingConfig(kind="memory", home=Path(home) / "memory", run_name=None),
         )
         for config in configs:
             times = measure(config, chosen.stages, chosen.rows)

@@ -27,9 +27,9 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
     from llamaduo.run import run, try_out
     from llamaduo.sweep import handle
 
-    place = handle.current()
+    place, command = handle.current(), signals.command()
     if place is None or place.trial is None:
-        return run(exp, command=signals.command(), best_of=place).objective
+        return run(exp, command=command, best_of=place).objective
     from llamaduo.sweep.trial import pruned_by
 
     return try_out(exp, place, pruned_by(place))

@@ -12,6 +12,7 @@ from llamaduo.cost.from_outcome import decided
 from llamaduo.cost.text import months
 from llamaduo.lab import Lab
 from llamaduo.local import Trial
+from llamaduo.local.revisions import by_branch
 from llamaduo.migration.loop import Migrator, Round
 from llamaduo.migration.systems import Systems
 from llamaduo.money import machine_time
@@ -24,6 +25,7 @@ from llamaduo.report.page import write_page
 from llamaduo.stats.intervals import Estimate
 from llamaduo.sweep.handle import Handle
 from llamaduo.tracking import Run, Tracker
+from llamaduo.tracking.names import run_name
 
 PREFIXES = {"tuned": "test", "few_shot": "test_few_shot"}
 
@@ -46,11 +48,12 @@ def run(
     if best_of is not None:
         tags |= {"llamaduo.sweep": best_of.study, "llamaduo.trial": f"{best_of.number}, the best"}
     above = None if best_of is None else best_of.run
-    with tracker.open(exp.task.name, exp.name, tags, parent=above) as tracked:
+    name = run_name(exp, command)
+    with tracker.open(exp.task.name, name, tags, parent=above) as tracked:
         # The price book is the same for all; what a run paid is among its metrics.
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
-        lab = Lab(exp.tracking.home, tracked, say, rates=rates)
+        lab = Lab(exp.tracking.home, tracked, say, rates=rates, command=command, former=by_branch)
         systems = Systems.of(exp, lab)
         try:
             migration = Migrator(systems).run()
@@ -87,6 +90,7 @@ def try_out(
     place: Handle,
     trial: Trial | None,
     *,
+    command: str = "",
     say: Callable[[str], None] = progress.say,
 ) -> dict[str, float | None]:
     """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.settings.KNOWN`.
@@ -107,7 +111,15 @@ def try_out(
     with tracker.open(exp.task.name, name, tags, parent=place.run) as tracked:
         tracked.params(redacted(exp.model_dump(mode="json", exclude={"prices"})))
         rates = rates_of(exp.hardware, exp.local.usd_per_hour)
-        lab = Lab(exp.tracking.home, tracked, say, rates=rates)
+        lab = Lab(
+            exp.tracking.home,
+            tracked,
+            say,
+            rates=rates,
+            command=command,
+            former=by_branch,
+            explains=False,  # the sweep tells what its trials differ in
+        )
         try:
             round = Migrator(Systems.of(exp, lab), trial).begin().round
         except BaseException as error:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import mlflow
@@ -9,7 +10,9 @@ import optuna
 import pytest
 from support.experiments import FAKES, composed
 from support.old_runs import unpack
+from support.studies import QUIET, loggers_kept
 
+from llamaduo.__main__ import main
 from llamaduo.base.errors import LabError
 from llamaduo.champion import Answerer
 from llamaduo.outcome.runs import load
@@ -82,14 +85,15 @@ def test_outcomes_are_read(old: Path):
     assert [named.outcome.name for named in runs] == ["live", "summarize"]
 
 
-def test_a_study_is_gone_on_with(home: Path):
-    from support.studies import Sweeps
-
+def test_a_study_is_gone_on_with(home: Path, monkeypatch: pytest.MonkeyPatch):
     url = f"sqlite:///{home / 'optuna.db'}"
     (before,) = optuna.get_all_study_summaries(url)
     assert before.n_trials == 2
-    done = Sweeps(home, tracking="mlflow").migrations("+sweeps=qlora", n_trials=3)
-    assert done.returncode == 0, done.stderr
+    words = ["-m", "+experiment=summarize", "+sweeps=qlora", *FAKES, *QUIET]
+    words += [f"tracking.home={home}", "hydra.sweeper.n_trials=3", "hydra.sweeper.gate_best=false"]
+    monkeypatch.setattr(sys, "argv", ["llamaduo", *words])
+    with loggers_kept():
+        main()
     (after,) = optuna.get_all_study_summaries(url)
     assert (after.study_name, after.n_trials) == (before.study_name, 3)
 

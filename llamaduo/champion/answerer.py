@@ -18,6 +18,7 @@ from llamaduo import local
 from llamaduo.base.errors import RegistryError
 from llamaduo.base.files import Json, fingerprint, write_atomically
 from llamaduo.config import HparamsConfig, LocalConfig
+from llamaduo.local.revisions import by_branch
 from llamaduo.records import Message, Prompt, Record, Response
 
 log = logging.getLogger("llamaduo.champion")
@@ -128,6 +129,8 @@ class Answerer:
 
     def _refuse_other_weights(self) -> None:
         then, now = self.bundle.identity, self._local.identity(self.bundle.hparams)
+        if by_branch(now) == then:
+            return  # the hub's model, under the name that its commit had
         before, today = dict(_hashes(then)), dict(_hashes(now))
         for where, made_for in before.items():
             if (found := today.get(where)) != made_for:

@@ -9,11 +9,15 @@ from llamaduo.config.base import Config
 
 
 class MlflowTrackingConfig(Config):
-    """`tracking=mlflow`: runs, tables and the registry. `uri` null: a database under `home`."""
+    """`tracking=mlflow`: runs, tables and the registry.
+
+    `uri` null: a database under `home`. `run_name` null: a name that tells the run apart.
+    """
 
     kind: Literal["mlflow"]
     home: Path
     uri: str | None
+    run_name: str | None
 
 
 class MemoryTrackingConfig(Config):
@@ -21,6 +25,7 @@ class MemoryTrackingConfig(Config):
 
     kind: Literal["memory"]
     home: Path
+    run_name: str | None
 
 
 TrackingConfig: TypeAlias = Annotated[

@@ -5,18 +5,22 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from llamaduo.base import disk, progress
 from llamaduo.base.errors import LabError, TrialPruned
-from llamaduo.base.files import settle, write_atomically
+from llamaduo.base.files import Json, settle, write_atomically
+from llamaduo.base.provenance import commit
+from llamaduo.base.redact import redacted
+from llamaduo.lab.reasons import not_reused
 from llamaduo.lab.runs import StageRun, StageRuns
 from llamaduo.lab.stage import A, Stage
 from llamaduo.money import energy, machine_time
@@ -24,7 +28,14 @@ from llamaduo.money.rates import UNKNOWN, Rates
 from llamaduo.records import Bill
 from llamaduo.tracking import Run
 
+#: Gives the identity by which an earlier version knew a stage; None where it was the same.
+Former: TypeAlias = Callable[[Mapping[str, Json]], Mapping[str, Json] | None]
+
 LIBRARIES = ("llamaduo", "torch", "transformers", "peft", "trl", "bitsandbytes")
+
+
+def _none(identity: Mapping[str, Json]) -> None:
+    return None
 
 
 @dataclass
@@ -34,6 +45,10 @@ class Lab:
     `say` is told a line per stage. `stage_runs` lists what was done, in order; `other_versions` has
     the libraries with which reused stages were made, where other versions are installed now.
     `rates` say what the machine takes.
+
+    `command` is what was typed, for the record of each stage. `former` gives the identity by which
+    an earlier version knew a stage, if another. `explains` says why a stage is built though one of
+    its kind is there.
     """
 
     home: Path
@@ -42,6 +57,9 @@ class Lab:
     stage_runs: StageRuns = field(default_factory=StageRuns)
     other_versions: list[str] = field(default_factory=list)
     rates: Rates = UNKNOWN
+    command: str = ""
+    former: Former = _none
+    explains: bool = True
 
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
         """The artifact of a stage: the stored one, or built now, by one process at a time.
@@ -50,6 +68,7 @@ class Lab:
             LabError: the stored one cannot be read.
         """
         stages = self.home / "stages"
+        stage = self._as_kept(stage)
         home = stages / f"{stage.name}-{stage.fingerprint}"
         (stages / "locks").mkdir(parents=True, exist_ok=True)
         lock = FileLock(stages / "locks" / f"{home.name}.lock")
@@ -87,6 +106,18 @@ class Lab:
         self.say(f"{_title(stage, round)}  {'reused' if reused else f'{seconds:6.1f} s'}")
         return artifact
 
+    def _as_kept(self, stage: Stage[A]) -> Stage[A]:
+        """The stage under its former identity, where it is kept under that and no other."""
+        stages = self.home / "stages"
+        if (stages / f"{stage.name}-{stage.fingerprint}").exists():
+            return stage
+        identity = self.former(stage.identity)
+        if identity is None:
+            return stage
+        former = replace(stage, identity=identity)
+        folder = stages / f"{stage.name}-{former.fingerprint}"
+        return former if (folder / "record.json").exists() else stage
+
     def _look_up(self, stage: Stage[A], home: Path) -> A | None:
         """The stored artifact; None where there is none, or one to make again from its rows."""
         if not home.exists() and not self._adopts(stage, home):
@@ -119,6 +150,11 @@ class Lab:
 
     def _build(self, stage: Stage[A], home: Path, round: int | None) -> A:
         part = home.with_name(home.name + ".part")
+        if self.explains:
+            followed = bool(self.stage_runs.built())
+            reason = not_reused(home.parent, stage, round, followed=followed)
+            if reason is not None:
+                self.say(f"  {' '.join(_title(stage, round).split())}: {reason}")
         tags = {"llamaduo.stage": stage.name, "llamaduo.fingerprint": stage.fingerprint}
         if round is not None:
             tags["llamaduo.round"] = str(round)
@@ -152,6 +188,11 @@ class Lab:
                 "made": datetime.now(UTC).isoformat(timespec="seconds"),
                 "identity": stage.identity,
                 "versions": versions(),
+                "system": stage.system,
+                "split": stage.split,
+                "round": round,
+                "commit": commit(),
+                "command": redacted(self.command),
             }
             write_atomically(part / "record.json", json.dumps(record, indent=1) + "\n")
         if home.exists():  # one with unfinished rows
@@ -217,10 +258,24 @@ def _stored(stage: Stage[A], home: Path) -> A:
     try:
         return stage.makes.load(home)
     except (OSError, ValueError) as error:
+        unknown = _unknown_keys(error)
+        why = (
+            f"it has {', '.join(unknown)}, as a newer version of llamaduo made it; install that "
+            "version"
+            if unknown
+            else f"it cannot be read ({type(error).__name__}); restore it"
+        )
         raise LabError(
-            f"{home}: this version of llamaduo cannot read that stage "
-            f"({type(error).__name__}); move the folder away and it is made again"
+            f"{home}: {why}, or move the folder away, and the stage is made again"
         ) from error
+
+
+def _unknown_keys(error: Exception) -> list[str]:
+    """The fields of an artifact that this version does not know, so that a newer one wrote them."""
+    if not isinstance(error, ValidationError):
+        return []
+    extra = (fault for fault in error.errors() if fault["type"] == "extra_forbidden")
+    return [".".join(map(str, fault["loc"])) for fault in extra]
 
 
 def _record(home: Path) -> dict[str, Any]:

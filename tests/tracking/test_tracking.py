@@ -38,7 +38,7 @@ def statuses(tracker) -> dict[str, str]:
 
 
 def mlflow(home: Path, uri: str | None = None):
-    return build(MlflowTrackingConfig(kind="mlflow", home=home, uri=uri))
+    return build(MlflowTrackingConfig(kind="mlflow", home=home, uri=uri, run_name=None))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def home(tmp_path: Path, blank: Path, monkeypatch) -> Path:
 class TestMemory(TrackerContract):
     @pytest.fixture
     def tracker(self, tmp_path: Path):
-        return build(MemoryTrackingConfig(kind="memory", home=tmp_path))
+        return build(MemoryTrackingConfig(kind="memory", home=tmp_path, run_name=None))
 
     def look(self, tracker: MemoryTracker, run_id: str) -> Seen:
         logged = tracker.runs[run_id]
