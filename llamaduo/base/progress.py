@@ -14,6 +14,8 @@ from typing import Any, Self, TypeVar
 
 from tqdm import tqdm
 
+from llamaduo.base.format import rough_duration
+
 T = TypeVar("T")
 
 EVERY = 30.0  # seconds from the start, and from line to line, where there is no terminal
@@ -146,7 +148,7 @@ def _bar(what: str, unit: str, total: int, done: int) -> _Bar:
 
 
 def _words(n: int, total: int, unit: str, fresh: int, seconds: float) -> str:
-    """`40/80 answers, 12.3 answers/s, 3 s left`; without pace while there is none to be seen."""
+    """`40/80 answers, 12.3 answers/s, 4 s left`; without pace while there is none to be seen."""
     words = f"{n}/{total} {unit}"
     if fresh < 2 or seconds <= 0:  # the first waits for models to load, and says little
         return words
@@ -157,12 +159,4 @@ def _words(n: int, total: int, unit: str, fresh: int, seconds: float) -> str:
         if pace * scale >= 1 or per == "h"
     )
     shown = f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}"
-    return f"{words}, {shown} {unit}/{per}, {_time((total - n) / pace)} left"
-
-
-def _time(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{words}, {shown} {unit}/{per}, {rough_duration((total - n) / pace)} left"

@@ -3,35 +3,21 @@
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
+from llamaduo.base import terminal
+from llamaduo.base.format import NOT_KNOWN, money, significant
 from llamaduo.config import Listed, Quantity
-from llamaduo.cost.table2 import Table2
+from llamaduo.cost.table2 import Cell, Table2
 from llamaduo.money.case import Case
 from llamaduo.money.decision import Decision
 from llamaduo.money.prices import line_name
 from llamaduo.money.spread import Band, Move
 from llamaduo.records import Price
 
-WIDTH = 100
 HEAD = 24
 MOVES = 3  # of the figures that move the break-even most
-UNKNOWN = "unknown"
-
-
-def money(amount: Decimal | None, currency: str) -> str:
-    """An amount; one below 1 with two significant digits."""
-    if amount is None:
-        return UNKNOWN
-    if amount == 0 or abs(amount) >= 1:
-        text = f"{abs(amount):,.2f}"
-    else:
-        least = Decimal(1).scaleb(amount.adjusted() - 1)
-        text = f"{abs(amount).quantize(least, ROUND_HALF_UP):f}"
-    sign = "-" if amount < 0 else ""
-    return f"{sign}${text}" if currency == "usd" else f"{sign}{text} {currency}"
 
 
 def band(found: Band | None, currency: str) -> str:
@@ -79,15 +65,15 @@ def chance(decision: Decision) -> str:
 def moved(move: Move) -> str:
     """What one figure does to the break-even."""
     ends = ["never" if at is None else f"{at:.2f}" for at in (move.at_low, move.at_high)]
-    reach = f"{_figure(move.low)} to {_figure(move.high)}"
+    reach = f"{significant(move.low)} to {significant(move.high)}"
     return f"{move.key} {reach}: {ends[0]} to {ends[1]}"
 
 
 def page(
     decisions: Sequence[Decision], table2: Table2 | None, *, title: str | None, lines: Sequence[str]
 ) -> str:
-    """Everything as text of at most `WIDTH` columns."""
-    out = [*textwrap.wrap(title, WIDTH), ""] if title else []
+    """Return everything as text for a terminal."""
+    out = [*terminal.wrapped(title), ""] if title else []
     if table2 is not None:
         out += [*_table2(table2), ""]
     for decision in decisions:
@@ -117,7 +103,7 @@ def _decision(found: Decision) -> Iterator[str]:
     if found.load is not None:
         yield from _item("  busiest time", f"keeps {found.load:.3f} servers busy, in month 1")
     else:
-        yield from _item("  busiest time", "unknown whether the servers bear it: no throughput")
+        yield from _item("  busiest time", "not known whether the servers bear it: no throughput")
     share = f"{found.confidence:.0%}"
     yield from _item(
         "  how sure",
@@ -136,7 +122,7 @@ def _decision(found: Decision) -> Iterator[str]:
 def _per_1000(found: Decision) -> str:
     each = found.per_1000
     if each is None:
-        return f"{UNKNOWN}: set workload.requests_per_day"
+        return f"{NOT_KNOWN}: set workload.requests_per_day"
     coin, over = found.currency, len(found.months) - 1
     return (
         f"service {money(each.service, coin)}{band(each.service_band, coin)}, "
@@ -145,20 +131,12 @@ def _per_1000(found: Decision) -> str:
 
 
 def _table2(found: Table2) -> Iterator[str]:
-    heads = ("Table 2", "light, printed", "recomputed", "heavy, printed", "recomputed")
-    rows = [heads]
+    rows = [("Table 2", "light, printed", "recomputed", "heavy, printed", "recomputed")]
     cells = {(cell.workload, cell.item): cell for cell in found.cells}
     for item in dict.fromkeys(cell.item for cell in found.cells):
-        row = [item]
-        for workload in ("light", "heavy"):
-            cell = cells[workload, item]
-            row += [f"{cell.printed:,}", f"{cell.ours:,.2f}" + ("" if cell.agrees else " *")]
-        rows.append((row[0], row[1], row[2], row[3], row[4]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row_ in rows:
-        line = f"{row_[0]:<{widths[0]}}"
-        line += "".join(f"  {c:>{w}}" for c, w in zip(row_[1:], widths[1:], strict=True))
-        yield line.rstrip()
+        light, heavy = (cells[workload, item] for workload in ("light", "heavy"))
+        rows.append((item, *_cells(light), *_cells(heavy)))
+    yield from terminal.table(rows, right=(1, 2, 3, 4))
     yield ""
     for one in found.crossings:
         yield from _item(f"break-even {one.marker}", f"{one.months:.3f} months: {one.words}")
@@ -167,22 +145,13 @@ def _table2(found: Table2) -> Iterator[str]:
         yield from _item(f"discrepancy {number}", text)
 
 
+def _cells(figure: Cell) -> tuple[str, str]:
+    mark = "" if figure.agrees else " *"
+    return f"{figure.printed:,}", f"{figure.ours:,.2f}{mark}"
+
+
 def _item(head: str, text: str) -> list[str]:
-    if len(head) >= HEAD:
-        return [head, *_item("", text)]
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=f"{head:{HEAD}}",
-        subsequent_indent=" " * HEAD,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
-def _figure(value: Decimal) -> str:
-    """A figure with at most six significant digits."""
-    return f"{Decimal(f'{value:.6g}'):f}"
+    return terminal.item(head, text, HEAD)
 
 
 def sourced(case: Case, price: str | Price | None, book: Mapping[str, Listed]) -> list[str]:
@@ -204,7 +173,7 @@ def sourced(case: Case, price: str | Price | None, book: Mapping[str, Listed]) -
             figure = getattr(terms, key)
             if isinstance(figure, Quantity) and figure.source is not None:
                 when = "" if figure.date is None else f"{figure.date}: "
-                found.append(f"{part}.{key} {_figure(figure.value)}, {when}{figure.source}")
+                found.append(f"{part}.{key} {significant(figure.value)}, {when}{figure.source}")
     return found
 
 

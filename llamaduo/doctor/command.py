@@ -15,6 +15,7 @@ from typing import TypeAlias
 from llamaduo import cli, service
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import ConfigError
+from llamaduo.base.terminal import table
 from llamaduo.config import (
     ApiServiceConfig,
     Experiment,
@@ -84,8 +85,7 @@ def examine(doctor: Doctor) -> None:
 
 
 def _section(title: str, rows: list[Row]) -> str:
-    width = max(len(name) for name, _ in rows)
-    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+    return "\n".join([title, *table(rows, indent=2)])
 
 
 def _versions() -> Iterator[Row]:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from statistics import fmean
 
+from llamaduo.base.format import count
 from llamaduo.outcome import Outcome, PromptScores, SystemFacts
 from llamaduo.report.axes import (
     BOTTOM,
@@ -29,7 +30,7 @@ from llamaduo.report.axes import (
     nice,
     thinned,
 )
-from llamaduo.report.figures import count, estimate, score
+from llamaduo.report.figures import estimate, score
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.table import METRICS, Metric
 

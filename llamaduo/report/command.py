@@ -79,6 +79,7 @@ def _of_runs(config: Report) -> None:
 
 def _page(runs: "list[Named]", reports: Path) -> tuple[Path, str]:
     """The page of one run again, or that of several side by side; its path, and the table."""
+    from llamaduo.base.terminal import wrapped
     from llamaduo.report import compare, evaluation, terminal
     from llamaduo.report.page import write_page
 
@@ -87,7 +88,7 @@ def _page(runs: "list[Named]", reports: Path) -> tuple[Path, str]:
         return page, compare.table(runs, page)
     outcome = runs[0].outcome
     page = write_page(outcome, reports)
-    lines = [row for line in evaluation.people(outcome) for row in compare.wrap(line)]
+    lines = [row for line in evaluation.people(outcome) for row in wrapped(line, rest="  ")]
     return page, "\n".join([terminal.table(outcome, page), *lines])
 
 

@@ -1,11 +1,11 @@
 """Runs side by side, for a terminal and as a page: scores, rounds, cost and what differs."""
 
 import hashlib
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llamaduo.base import format, terminal
 from llamaduo.base.files import write_atomically
 from llamaduo.outcome import Outcome
 from llamaduo.outcome.runs import Named
@@ -16,7 +16,6 @@ from llamaduo.report.series import judges, readings
 from llamaduo.stats.scores import Scores
 from llamaduo.stats.table import METRICS, Metric
 
-WIDTH = 100
 HEAD = 24
 ACROSS = 3  # runs beside each other on a terminal
 
@@ -58,7 +57,7 @@ def _scores(runs: Sequence[Named], figure: Callable[[Scores], str]) -> tuple[Row
     for name in comparison.systems(runs):
         found = [comparison.system(run.outcome, name) for run in runs]
         cells = (
-            figures.NONE if one is None else "missing" if one.scores is None else figure(one.scores)
+            format.NONE if one is None else "missing" if one.scores is None else figure(one.scores)
             for one in found
         )
         rows.append(Row(name, tuple(cells)))
@@ -73,7 +72,7 @@ def _by_judge(outcome: Outcome, judge: str, figure: Callable[[Scores], str]) -> 
     for one in readings(outcome):
         if (one.judge, one.system, one.split) == (judge, "tuned", "test"):
             return "missing" if one.scores is None else figure(one.scores)
-    return figures.NONE
+    return format.NONE
 
 
 def _facts(runs: Sequence[Named]) -> Iterator[Row]:
@@ -86,18 +85,18 @@ def _facts(runs: Sequence[Named]) -> Iterator[Row]:
     yield row("judge", lambda o: o.judge)
     yield row("service → local", lambda o: f"{o.service} → {o.local}")
     yield row("rounds", lambda o: f"{len(o.rounds)}; {o.best} read on test")
-    yield row("training pairs", lambda o: figures.integer(words.best(o).pool))
+    yield row("training pairs", lambda o: format.integer(words.best(o).pool))
     yield row("tokens trained on", words.trained)
-    yield row("dollars, service LLM", lambda o: figures.usd(o.cost.embodied.usd))
-    yield row("simulated dollars", lambda o: figures.usd(o.cost.embodied.simulated_usd))
-    yield row("compute", lambda o: figures.duration(o.cost.seconds_embodied))
+    yield row("dollars, service LLM", lambda o: format.money(o.cost.embodied.usd))
+    yield row("simulated dollars", lambda o: format.money(o.cost.embodied.simulated_usd))
+    yield row("compute", lambda o: format.duration(o.cost.seconds_embodied))
     yield row("1,000 by service", lambda o: words.service_price(o.cost))
     yield row("1,000 by local", lambda o: _local(o))
 
 
 def _local(outcome: Outcome) -> str:
     seconds = outcome.cost.local_seconds_per_1000
-    return "not known" if seconds is None else figures.duration(seconds)
+    return format.NOT_KNOWN if seconds is None else format.duration(seconds)
 
 
 def verdict(runs: Sequence[Named]) -> str:
@@ -129,50 +128,45 @@ def _difference(one: Difference) -> str:
     return (
         f"{one.system}, {one.metric}: {one.run} less {one.first} "
         f"{figures.estimate(found.difference, sign=True)}, p {evaluation.p(found.p)} "
-        f"({figures.count(found.prompts, 'prompt')})"
+        f"({format.count(found.prompts, 'prompt')})"
     )
 
 
 def table(runs: Sequence[Named], page: Path) -> str:
-    """The comparison for a terminal, at most `WIDTH` columns but for the path of the page."""
+    """Return the comparison for a terminal; only the path of the page may be a longer line."""
     lines = [""]
     for run in runs:
-        lines += wrap(f"{run.label}  {name_of(run.outcome)}")
-    lines += ["", *wrap(verdict(runs))]
+        lines += _hanging(f"{run.label}  {name_of(run.outcome)}")
+    lines += ["", *_hanging(verdict(runs))]
     for start in range(0, len(runs), ACROSS):
         lines += _side_by_side(runs, slice(start, start + ACROSS))
-    if told := differences(runs):
+    if texts := differences(runs):
         lines += ["", "differences, prompt by prompt, with 95 % intervals"]
-        lines += [line for one in told for line in wrap(one, 2)]
+        lines += [line for text in texts for line in _hanging(text, "  ")]
     lines += ["", "configuration that differs" if comparison.settings(runs) else ""]
     for setting in comparison.settings(runs):
         values = (f"{run.label} {v}" for run, v in zip(runs, setting.values, strict=True))
-        lines += wrap(f"{setting.key}: {'; '.join(values)}", 2)
+        lines += _hanging(f"{setting.key}: {'; '.join(values)}", "  ")
     return "\n".join([*lines, f"{'report':<15}{page}"])
 
 
 def _side_by_side(runs: Sequence[Named], shown: slice) -> list[str]:
-    width = (WIDTH - HEAD - 2) // ACROSS
-    lines = ["", " " * HEAD + "".join(f"{run.label:<{width}}" for run in runs[shown]).rstrip()]
+    width = (terminal.WIDTH - HEAD - 2) // ACROSS
+    lines = ["", _row("", [run.label for run in runs[shown]], width)]
     for block in blocks(runs):
         lines.append(block.title)
-        for row in block.rows:
-            cells = "".join(f"{_cut(cell, width - 2):<{width}}" for cell in row.cells[shown])
-            lines.append(f"  {_cut(row.head, HEAD - 3):<{HEAD - 2}}{cells}".rstrip())
+        lines += [_row(f"  {row.head}", row.cells[shown], width) for row in block.rows]
     return lines
 
 
-def _cut(text: str, width: int) -> str:
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return plain if len(plain) <= width else plain[: width - 1] + "…"
+def _row(head: str, cells: Sequence[str], width: int) -> str:
+    texts = (terminal.padded(terminal.cut(cell, width - 2), width) for cell in cells)
+    start = terminal.padded(terminal.cut(head, HEAD - 1), HEAD)
+    return f"{start}{''.join(texts)}".rstrip()
 
 
-def wrap(text: str, indent: int = 0) -> list[str]:
-    """A text in lines of at most `WIDTH`, in characters that can be printed."""
-    # A configuration may hold what a terminal would obey.
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    pad = " " * indent
-    return textwrap.wrap(plain, WIDTH, initial_indent=pad, subsequent_indent=pad + "  ")
+def _hanging(text: str, indent: str = "") -> list[str]:
+    return terminal.wrapped(text, first=indent, rest=f"{indent}  ")
 
 
 def name_of(outcome: Outcome) -> str:

@@ -4,17 +4,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from llamaduo.base.format import NONE, count
 from llamaduo.outcome import Outcome, SystemFacts
 from llamaduo.outcome.runs import Named
 from llamaduo.records import Verdict
-from llamaduo.report.figures import count
 from llamaduo.stats.scores import Comparison, compare
 from llamaduo.stats.table import METRICS, Metric
 from llamaduo.tracking import flat
 
 CONFIDENCE = 0.95
 SEED = 0
-NONE = "–"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from llamaduo.cost.text import MOVES, UNKNOWN, chance, money, moved, pays_back
+from llamaduo.base.format import NOT_KNOWN, money
+from llamaduo.cost.text import MOVES, chance, moved, pays_back
 from llamaduo.money.decision import Decision
 from llamaduo.money.energy import Energy
 from llamaduo.money.machine_time import Taken
@@ -32,12 +33,12 @@ BAND_DASH = "1.5 3"
 
 def compute(taken: Taken | None) -> str:
     """What the machine's time cost."""
-    return UNKNOWN if taken is None else money(taken.compute_usd, "usd")
+    return NOT_KNOWN if taken is None else money(taken.compute_usd, "usd")
 
 
 def energy(taken: Taken | None) -> str:
     """What the machine drew, and whether that was measured."""
-    return UNKNOWN if taken is None or taken.energy is None else kwh(taken.energy)
+    return NOT_KNOWN if taken is None or taken.energy is None else kwh(taken.energy)
 
 
 def kwh(found: Energy) -> str:
@@ -49,7 +50,7 @@ def kwh(found: Energy) -> str:
 def decision(cost: CostFacts) -> str:
     """When it pays back, in a line; what is missing where nobody can say."""
     if cost.decision is None:
-        return f"{UNKNOWN}: {cost.undecided or 'this outcome is older than the decision'}"
+        return f"not decided: {cost.undecided or 'this outcome is older than the decision'}"
     nominal = "; at a nominal price, charged to nobody" if cost.decision.nominal else ""
     return f"{pays_back(cost.decision)}{nominal}"
 

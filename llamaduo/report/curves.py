@@ -7,6 +7,7 @@ light or dark.
 from collections.abc import Sequence
 from statistics import fmean
 
+from llamaduo.base.format import count, integer
 from llamaduo.outcome.runs import Named
 from llamaduo.report.axes import (
     BOTTOM,
@@ -25,7 +26,7 @@ from llamaduo.report.axes import (
     Tone,
     thinned,
 )
-from llamaduo.report.figures import count, estimate, integer, score
+from llamaduo.report.figures import estimate, score
 from llamaduo.report.series import Point, judges, series, split_shown, spreads
 from llamaduo.stats.density import GRID, density
 from llamaduo.stats.table import METRICS, Metric

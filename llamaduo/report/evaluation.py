@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from llamaduo.base.format import NONE, count
 from llamaduo.judge.pairwise import WinRate
 from llamaduo.outcome import Checked, Outcome, Paired
-from llamaduo.report.figures import NONE, count, estimate, score
+from llamaduo.report.figures import estimate, score
 from llamaduo.stats.agreement import Agreement
 from llamaduo.stats.bias import LengthBias
 from llamaduo.stats.intervals import Estimate

@@ -1,7 +1,7 @@
 """The report of a run as one HTML page.
 
-Its sentences are in `words.py`, how figures read in `figures.py`; its charts are laid out in
-`charts.py`, its sections in `templates/report.html.j2`, which takes its parts from
+Its sentences are in `words.py`, how figures read in `base/format.py` and `figures.py`; its charts
+are laid out in `charts.py`, its sections in `templates/report.html.j2`, which takes its parts from
 `macros.html.j2` and its looks from `report.css`. To add a section to the page, add a `<section>`
 to the template; what it shows belongs in `Outcome`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from llamaduo.base import format
 from llamaduo.base.files import write_atomically
 from llamaduo.outcome import Evaluation, Outcome
 from llamaduo.outcome.runs import Named
@@ -66,4 +67,5 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    env.globals["format"] = format
     return env.get_template(name)

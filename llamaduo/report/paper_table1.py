@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from llamaduo.base import shipped
+from llamaduo.base import shipped, terminal
+from llamaduo.base.format import NONE
 from llamaduo.stats.scores import Cell, p_match
 
 PAPER = shipped.DATA / "paper"
@@ -128,31 +129,39 @@ def _words(key: Column) -> str:
 
 
 def text() -> str:
-    """The table for a terminal: P-Match printed and recomputed, who is best, and the misprints."""
-    table, matches = columns(), printed()
-    wrong = misprints(table, matches)
-    head = f"  {'judge':<7} {'metric':<11} {'as printed':<24} {'recomputed':<25} of the means"
+    """Return the table for a terminal: P-Match as printed and recomputed, who is best, misprints.
+
+    A `*` marks a recomputed cell that the print does not have.
+    """
+    cells, matches = columns(), printed()
     lines = ["P-Match of Table 1: 100 · best local / best service; mean / cov@50 / cov@70"]
+    head = ("judge", "metric", "as printed", "recomputed", "of the means")
+    rows = terminal.table(
+        [head, *(_row(key, models, matches[key]) for key, models in cells.items())], indent=2
+    )
     task = ""
-    for key, cells in table.items():
+    for key, row in zip(cells, rows[1:], strict=True):
         if key[0] != task:
             task = key[0]
-            lines += ["", TASKS[task], head]
-        local, service = split(cells)
-        again = p_match([one.cell for one in local], [one.cell for one in service])
-        ours, theirs = (
-            " / ".join(_figure(getattr(of, name)) for name in FIGURES)
-            for of in (again, matches[key])
-        )
-        mark = " " if _same(again.model_dump(), matches[key]) else "*"
-        best, top = (max(of, key=lambda one: one.cell.mean) for of in (local, service))
-        names = f"{best.model} / {top.model}"
-        start = f"  {key[1]:<7} {METRIC[key[2]]:<11}"
-        lines.append(f"{start} {theirs:<24} {ours + mark:<25} {names}")
+            lines += ["", TASKS[task], rows[0]]
+        lines.append(row)
+    wrong = misprints(cells, matches)
     lines += ["", f"{len(wrong)} misprints:"]
     for number, one in enumerate(wrong, start=1):
         lines += [f"{number}. {one.where}: printed {one.printed:.2f};", f"   {one.arithmetic}"]
     return "\n".join(lines)
+
+
+def _row(key: Column, models: Sequence[Named], theirs: Cell) -> tuple[str, ...]:
+    """Return a line of the table: the P-Match of one task, judge and metric."""
+    local, service = split(models)
+    again = p_match([one.cell for one in local], [one.cell for one in service])
+    mark = " " if _same(again.model_dump(), theirs) else "*"
+    best, top = (max(of, key=lambda one: one.cell.mean) for of in (local, service))
+    before, after = (
+        " / ".join(_figure(getattr(cell, name)) for name in FIGURES) for cell in (theirs, again)
+    )
+    return key[1], METRIC[key[2]], before, after + mark, f"{best.model} / {top.model}"
 
 
 def _same(ours: dict[str, float | None], theirs: Cell) -> bool:
@@ -162,4 +171,4 @@ def _same(ours: dict[str, float | None], theirs: Cell) -> bool:
 
 def _figure(value: float | None) -> str:
     # 78.125 is printed as 78.13: half up, not half to even.
-    return "–" if value is None else f"{value + 1e-9:.2f}"
+    return NONE if value is None else f"{value + 1e-9:.2f}"

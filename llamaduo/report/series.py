@@ -7,9 +7,9 @@ each goes with is in docs/report.md.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from llamaduo.base.format import integer
 from llamaduo.outcome import Outcome, Reading
 from llamaduo.outcome.runs import Named
-from llamaduo.report.figures import integer
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.table import Metric
 

@@ -6,9 +6,10 @@ Both the terminal and the page say it with these and with `report_figures`, so t
 import statistics
 from collections.abc import Iterator
 
+from llamaduo.base.format import NONE, NOT_KNOWN, count, duration, integer, money
 from llamaduo.gate import Check, GateDecision
 from llamaduo.outcome import CostFacts, Example, Outcome, RoundFacts, StageFacts, SystemFacts
-from llamaduo.report.figures import NONE, count, duration, estimate, integer, score, usd
+from llamaduo.report.figures import estimate, score
 from llamaduo.stages.collect import DataCard
 from llamaduo.stats.table import METRICS, Metric
 from llamaduo.tracking import flat
@@ -184,18 +185,18 @@ def champion(outcome: Outcome) -> str:
 def service_price(cost: CostFacts) -> str:
     """What a thousand answers of the service LLM take."""
     if cost.service_usd_per_1000 is None:
-        return "not known"
-    return usd(cost.service_usd_per_1000) + (" simulated" if cost.simulated else "")
+        return NOT_KNOWN
+    return money(cost.service_usd_per_1000) + (" simulated" if cost.simulated else "")
 
 
 def local_price(cost: CostFacts) -> str:
     """What a thousand answers of the local LLM take."""
     if cost.local_seconds_per_1000 is None:
-        return "not known"
+        return NOT_KNOWN
     time = f"{duration(cost.local_seconds_per_1000)} of this machine"
     if cost.local_usd_per_1000 is None:
         return f"{time}; dollars not known: set local.usd_per_hour"
-    return f"{time}; {usd(cost.local_usd_per_1000)}"
+    return f"{time}; {money(cost.local_usd_per_1000)}"
 
 
 def rounds(outcome: Outcome) -> str:

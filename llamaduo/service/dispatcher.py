@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 
 from llamaduo.base.errors import BudgetReached, LlamaduoError
+from llamaduo.base.format import exact_dollars
 from llamaduo.base.progress import say
 from llamaduo.service.call_results import (
     Call,
@@ -272,9 +273,9 @@ class Desk:
         if purse.spent + call.worst > cap:
             self._stop = BudgetReached(
                 f"budget.usd={cap}: purse {self._terms.purse!r} has spent "
-                f"{_dollars(purse.spent)} and the next call to {self._terms.name} may cost "
-                f"{_dollars(call.worst)}. All results are kept; raise budget.usd, or name another "
-                "budget.purse, and the same command goes on"
+                f"{exact_dollars(purse.spent)} and the next call to {self._terms.name} may cost "
+                f"{exact_dollars(call.worst)}. All results are kept; raise budget.usd, or name "
+                "another budget.purse, and the same command goes on"
             )
         elif not self._flying:
             self._others = True
@@ -347,7 +348,3 @@ async def _within(connect: Callable[[], Transport]) -> Transport:
 
 async def _sent(transport: Transport, request: Request) -> Reply:
     return await transport.send(request)
-
-
-def _dollars(usd: Decimal) -> str:
-    return f"${usd:.6f}".rstrip("0").rstrip(".")

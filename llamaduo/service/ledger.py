@@ -17,9 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
-
-from llamaduo.base import disk
+from llamaduo.base import disk, sqlite
 from llamaduo.base.errors import LabError
 from llamaduo.base.liveness import Owner
 from llamaduo.records import Bill
@@ -257,7 +255,7 @@ def opened(home: Path) -> Iterator[tuple[Ledger, Owner]]:
     path = home.resolve() / NAME
     owner = Owner(path.parent / "owners", str(path))
     with usable(path):
-        _create(path)
+        sqlite.create(path, _write_empty)
         connection = _connected(path)
     with closing(connection):
         yield Ledger(connection, path, owner.id), owner
@@ -309,24 +307,10 @@ def usable(path: Path | None) -> Iterator[None]:
         raise LabError(f"{path}: the request ledger cannot be used ({words}): {act}") from error
 
 
-def _create(path: Path) -> None:
-    """Put a whole, empty ledger at a path where there is none, whoever else is doing the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and path.stat().st_size > 0:
-        return
-    with FileLock(path.with_name(path.name + ".lock")):
-        if path.exists() and path.stat().st_size > 0:
-            return
-        part = path.with_name(path.name + ".part")
-        # What an earlier attempt left, and the log of a ledger that someone has taken away.
-        for stem in (part, path):
-            for ending in ("", "-wal", "-shm", "-journal"):
-                stem.with_name(stem.name + ending).unlink(missing_ok=True)
-        with closing(sqlite3.connect(part, isolation_level=None)) as made:
-            made.execute("PRAGMA journal_mode = OFF")
-            made.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-            made.execute("PRAGMA journal_mode = WAL")
-        part.replace(path)
+def _write_empty(part: Path) -> None:
+    with sqlite.without_journal(part) as connection:
+        connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llamaduo import service
 from llamaduo.base.errors import LlamaduoError
+from llamaduo.base.format import exact_dollars
 from llamaduo.config import ApiServiceConfig
 from llamaduo.records import Message
 from llamaduo.service.protocol import Completion, Request, Setting
@@ -34,6 +35,6 @@ def ping(config: ApiServiceConfig, setting: Setting) -> str:
     if not isinstance(outcome, Completion):
         return f"no: {outcome.cause}"
     bill = outcome.bill
-    cost = "at an unknown price" if bill.usd is None else f"${bill.usd:f}"
+    cost = "at an unknown price" if bill.usd is None else exact_dollars(bill.usd)
     tokens = f"{bill.input_tokens} + {bill.output_tokens} tokens"
     return f"ok: {outcome.model} in {seconds:.2f} s, {tokens}, {cost}"

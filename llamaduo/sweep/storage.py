@@ -7,20 +7,18 @@ import json
 import re
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
-from llamaduo.base import disk
+from llamaduo.base import disk, sqlite
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import ConfigError
 from llamaduo.base.redact import redacted
@@ -35,7 +33,8 @@ def reach(url: str) -> BaseStorage:
     """The storage of an address, made where there is none; one per process.
 
     Raises:
-        OSError: the address or the file is no storage's; and what its library raises.
+        OSError, sqlite3.Error: the address or the file is no storage's; and what its library
+            raises.
     """
     made = {"sqlite:///": _sqlite, "journal:///": _journal}.get(url[: url.find("/") + 3], _server)
     try:
@@ -100,40 +99,25 @@ def usable(url: str) -> Iterator[None]:
 def _sqlite(url: str) -> BaseStorage:
     path = file_of(url)
     assert path is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):
-        if not path.exists() or path.stat().st_size == 0:
-            part = path.with_name(path.name + ".part")
-            shutil.copyfile(_pristine(), part)
-            part.replace(path)
-        elif not _is_sqlite(path):
-            raise OSError(f"{path} is not a database")
-        return RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
+    sqlite.create(path, lambda part: shutil.copyfile(_pristine(), part))
+    return RDBStorage(url, engine_kwargs={"connect_args": _patience(url)})
 
 
 def _pristine() -> Path:
-    """An empty database of this Optuna's schema, made once: that takes longer than a trial's share.
+    """Return an empty database of this Optuna's schema from the user's cache.
 
-    Readers and a writer of it do not wait for one another, and a commit is one write.
+    It is made once, which takes longer than a trial's share of the work. Its readers and a writer
+    do not wait for one another, and a commit is one write.
     """
+
+    def write(part: Path) -> None:
+        RDBStorage(f"sqlite:///{part}").engine.dispose()
+        with closing(sqlite3.connect(part)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+
     kept = cache_folder() / f"optuna-{optuna.__version__}.db"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            FileLock(kept.with_name(kept.name + ".lock")),
-            tempfile.TemporaryDirectory(dir=kept.parent, prefix="optuna-") as scratch,
-        ):
-            part = Path(scratch) / kept.name
-            RDBStorage(f"sqlite:///{part}").engine.dispose()
-            with closing(sqlite3.connect(part)) as made:
-                made.execute("PRAGMA journal_mode = WAL")
-            part.replace(kept)
+    sqlite.create(kept, write)
     return kept
-
-
-def _is_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\x00"
 
 
 def _patience(url: str) -> dict[str, int]:

@@ -179,7 +179,7 @@ def test_other_work_within_a_stage_keeps_its_own_name(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("n", "total", "seconds", "words"),
     [
-        (40, 80, 3.25, "40/80 answers, 12.3 answers/s, 3 s left"),
+        (40, 80, 3.25, "40/80 answers, 12.3 answers/s, 4 s left"),
         (0, 80, 3.0, "0/80 answers"),
         (2, 80, 60.0, "2/80 answers, 2.0 answers/min, 39 min left"),
         (2, 80, 14400.0, "2/80 answers, 0.5 answers/h, 156 h 00 min left"),

@@ -14,8 +14,8 @@ from support.cost_cases import command, composed
 
 from llamaduo import cli
 from llamaduo.base.errors import ConfigError, DataError
+from llamaduo.base.terminal import WIDTH
 from llamaduo.cost.command import Cost, cases, cost, quoted
-from llamaduo.cost.text import WIDTH
 
 SCENARIOS = sorted(path.stem for path in (cli.CONF / "scenario").glob("*.yaml"))
 HEAVY = {"torch", "mlflow", "litellm", "matplotlib", "transformers", "aiohttp"}

@@ -38,7 +38,7 @@ def test_the_page_has_both_sides_the_pay_back_and_the_picture(tmp_path: Path) ->
 def test_undecided_says_what_is_missing(tmp_path: Path) -> None:
     lacks = outcome(undecided="workload.requests_per_day is not known: set it")
     for said in (page_of(lacks, tmp_path).words, " ".join(terminal.table(lacks, PAGE).split())):
-        assert "unknown: workload.requests_per_day is not known" in said
+        assert "not decided: workload.requests_per_day is not known" in said
     assert accumulated(lacks) is None
     assert "older than the decision" in terminal.table(OUTCOME, PAGE).replace("\n" + " " * 15, " ")
 
@@ -54,8 +54,8 @@ def test_compute_and_energy_or_that_they_are_unknown(tmp_path: Path) -> None:
     assert "0.00944 kWh (estimated: 45 W)" in page.words
     blank = Taken(seconds=1.0, compute_usd=None, energy=None)
     page = page_of(outcome(taken_spent=blank, taken_embodied=blank), tmp_path)
-    assert "compute, dollars unknown unknown" in page.words
-    assert "energy unknown unknown" in page.words
+    assert "compute, dollars not known not known" in page.words
+    assert "energy not known not known" in page.words
 
 
 def test_never_is_said_and_nothing_is_marked(tmp_path: Path) -> None:
