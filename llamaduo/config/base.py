@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from llamaduo.base.files import Json
+from llamaduo.records.identity import left_out
 
 Share: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -18,5 +19,6 @@ class Config(BaseModel):
 
     def identity(self) -> dict[str, Json]:
         """The values that decide a result, ready for a fingerprint: all but `runtime`."""
-        facts: dict[str, Json] = self.model_dump(mode="json", exclude={"runtime"})
+        exclude = {"runtime": True, **left_out(self)}
+        facts: dict[str, Json] = self.model_dump(mode="json", exclude=exclude)
         return facts

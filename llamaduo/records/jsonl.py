@@ -12,6 +12,7 @@ from typing import IO, Self, TypeVar
 
 from pydantic import BaseModel
 
+from llamaduo.records.identity import left_out
 from llamaduo.records.record import Record
 
 R = TypeVar("R", bound=BaseModel)
@@ -95,5 +96,5 @@ def digest(rows: Iterable[BaseModel]) -> str:
     """Stands for the content of rows, in their order: sha256, sixteen hex digits."""
     total = hashlib.sha256()
     for row in rows:
-        total.update(row.model_dump_json().encode() + b"\n")
+        total.update(row.model_dump_json(exclude=left_out(row)).encode() + b"\n")
     return total.hexdigest()[:16]

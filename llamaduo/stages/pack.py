@@ -11,6 +11,7 @@ from llamaduo.champion import Bundle
 from llamaduo.config import HfLocalConfig, HparamsConfig, LocalConfig
 from llamaduo.lab import Artifact, Stage
 from llamaduo.local import Local
+from llamaduo.records.identity import left_out
 from llamaduo.stages.finetune import Adapter
 
 VERSION = 1
@@ -55,7 +56,12 @@ def pack(
         "version": VERSION,
         "adapter": adapter.fingerprint,
         "bundle": bundle.model_dump(
-            mode="json", exclude={"local": {"runtime"}, "hparams": {"runtime"}}
+            mode="json",
+            exclude={
+                **left_out(bundle),
+                "local": {"runtime": True, **left_out(bundle.local)},
+                "hparams": {"runtime": True, **left_out(bundle.hparams)},
+            },
         ),
     }
 
