@@ -20,7 +20,7 @@ import numpy as np
 from llamaduo.config import NonInferiorGateConfig, RelativeGateConfig
 from llamaduo.gate import decide
 from llamaduo.stats import intervals, parquet
-from llamaduo.stats.scores import Cell, Verdicts, compare, p_match, prompt_means, summarise
+from llamaduo.stats.scores import TableCell, Verdicts, compare, p_match, prompt_means, summarise
 from llamaduo.stats.table import METRICS, VerdictTable
 
 K, M = 4, 10
@@ -59,7 +59,7 @@ def analyse(ours: Verdicts, theirs: Verdicts) -> None:
         prompt_means(a, metric)
         prompt_means(b, metric)
         compare(a, b, metric, confidence=0.95, seed=1)
-        p_match([Cell.of(first.of(metric))], [Cell.of(second.of(metric))])
+        p_match([TableCell.of(first.of(metric))], [TableCell.of(second.of(metric))])
     for gate in GATES:
         decide(gate, a, b, seed=1)
 

@@ -51,8 +51,6 @@ from llamaduo.config.judge import (
     PairwiseJudgeConfig,
     PanelJudgeConfig,
     ScoringConfig,
-    clients,
-    scoring,
 )
 from llamaduo.config.local import (
     FakeLocalConfig,
@@ -139,6 +137,4 @@ __all__ = [
     "Volume",
     "Workload",
     "YardsticksConfig",
-    "clients",
-    "scoring",
 ]

@@ -1,6 +1,7 @@
 """`conf/judge`: the judges, and the parts that a choice of one consists of."""
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field
 
@@ -8,7 +9,22 @@ from llamaduo.config.base import Config, Count, Share
 from llamaduo.config.service import ServiceConfig
 
 
-class EmbeddingJudgeConfig(Config):
+class SingleJudgeConfig(Config):
+    """A judge that scores by itself, not through others."""
+
+    kind: str
+    name: str
+
+    def scorers(self) -> Mapping[str, Self]:
+        """Return the judges whose scores count, by the name that their rows bear."""
+        return {self.name: self}
+
+    def clients(self, at: str = "judge") -> dict[str, ServiceConfig]:
+        """Return the services that it asks, by their place below `at` in the configuration."""
+        return {}
+
+
+class EmbeddingJudgeConfig(SingleJudgeConfig):
     """`judge=embedding`: sentence embeddings and ROUGE-L, checked by rules; no LLM."""
 
     kind: Literal["embedding"]
@@ -16,14 +32,14 @@ class EmbeddingJudgeConfig(Config):
     weights: str
 
 
-class OverlapJudgeConfig(Config):
+class OverlapJudgeConfig(SingleJudgeConfig):
     """`judge=overlap`: shared words and letters, checked by rules; no model at all."""
 
     kind: Literal["overlap"]
     name: str
 
 
-class LlmJudgeConfig(Config):
+class LlmJudgeConfig(SingleJudgeConfig):
     """`judge=llm`: a service LLM says how similar and how precise a response is.
 
     `client` is the service that judges, `repeats` the verdicts on each response (M), `max_tokens`
@@ -41,8 +57,12 @@ class LlmJudgeConfig(Config):
     max_tokens: Count
     prompt: str
 
+    def clients(self, at: str = "judge") -> dict[str, ServiceConfig]:
+        """Return the service that it asks, by its place below `at` in the configuration."""
+        return {f"{at}.client": self.client}
 
-class FakeJudgeConfig(Config):
+
+class FakeJudgeConfig(SingleJudgeConfig):
     """`judge=fake`: word overlap, for trying the loop and for tests."""
 
     kind: Literal["fake"]
@@ -61,6 +81,20 @@ class PanelJudgeConfig(Config):
     kind: Literal["panel"]
     name: str
     members: Annotated[dict[str, MemberConfig], Field(min_length=2)]
+
+    def scorers(self) -> Mapping[str, MemberConfig]:
+        """Return the members, each called by its name in the panel."""
+        return {
+            name: member.model_copy(update={"name": name}) for name, member in self.members.items()
+        }
+
+    def clients(self, at: str = "judge") -> dict[str, ServiceConfig]:
+        """Return the services that its members ask, by their places below `at`."""
+        return {
+            place: client
+            for name, member in self.members.items()
+            for place, client in member.clients(f"{at}.members.{name}").items()
+        }
 
 
 ScoringConfig: TypeAlias = Annotated[MemberConfig | PanelJudgeConfig, Field(discriminator="kind")]
@@ -81,32 +115,13 @@ class PairwiseJudgeConfig(Config):
     max_tokens: Count
     prompt: str
 
+    def scorers(self) -> Mapping[str, MemberConfig]:
+        """Return the judges whose scores count: those of `scores`."""
+        return self.scores.scorers()
+
+    def clients(self, at: str = "judge") -> dict[str, ServiceConfig]:
+        """Return its own service and those of `scores`, by their places below `at`."""
+        return {f"{at}.client": self.client, **self.scores.clients(f"{at}.scores")}
+
 
 JudgeConfig: TypeAlias = Annotated[ScoringConfig | PairwiseJudgeConfig, Field(discriminator="kind")]
-
-
-def scoring(config: JudgeConfig) -> dict[str, MemberConfig]:
-    """The judges whose scores count, by the name that their rows bear, and have here, too."""
-    if isinstance(config, PairwiseJudgeConfig):
-        return scoring(config.scores)
-    if isinstance(config, PanelJudgeConfig):
-        members = config.members.items()
-        return {name: one.model_copy(update={"name": name}) for name, one in members}
-    return {config.name: config}
-
-
-def clients(config: JudgeConfig) -> dict[str, ServiceConfig]:
-    """The services that a judge asks, by where they are in the configuration."""
-    found: dict[str, ServiceConfig] = {}
-
-    def look(at: str, one: JudgeConfig) -> None:
-        if isinstance(one, LlmJudgeConfig | PairwiseJudgeConfig):
-            found[f"{at}.client"] = one.client
-        if isinstance(one, PairwiseJudgeConfig):
-            look(f"{at}.scores", one.scores)
-        if isinstance(one, PanelJudgeConfig):
-            for name, member in one.members.items():
-                look(f"{at}.members.{name}", member)
-
-    look("judge", config)
-    return found

@@ -19,7 +19,6 @@ from llamaduo.base.terminal import table
 from llamaduo.config import (
     ApiServiceConfig,
     Experiment,
-    clients,
 )
 from llamaduo.doctor.machine import (
     Devices,
@@ -145,7 +144,7 @@ def _choice_rows(
 def _ping_rows(exp: Experiment) -> Iterator[Row]:
     """One row for each service that the chosen experiment asks; the live ones are called."""
     asked = {"service": exp.service}
-    asked |= clients(exp.judge)
+    asked |= exp.judge.clients()
     for who, config in asked.items():
         said = "not live, so not called"
         if isinstance(config, ApiServiceConfig):

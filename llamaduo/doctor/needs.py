@@ -17,8 +17,6 @@ from llamaduo.config import (
     HfLocalConfig,
     RecordedServiceConfig,
     ServiceConfig,
-    clients,
-    scoring,
 )
 from llamaduo.doctor.machine import (
     GIB,
@@ -143,8 +141,8 @@ def of_local(exp: Experiment, machine: Machine) -> State:
 
 def of_judge(exp: Experiment, machine: Machine) -> State:
     """What the judge still needs: keys, torch, weights."""
-    found = [_state_of_client(client, exp) for client in clients(exp.judge).values()]
-    for one in scoring(exp.judge).values():
+    found = [_state_of_client(client, exp) for client in exp.judge.clients().values()]
+    for one in exp.judge.scorers().values():
         if isinstance(one, EmbeddingJudgeConfig):
             found.append(_with_weights([*_torch_lacking(machine)], "", model_of(one)))
     return State(

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llamaduo.base.files import Json, fingerprint
-from llamaduo.config import GateConfig, JudgeConfig, LlmJudgeConfig, scoring
+from llamaduo.config import GateConfig, JudgeConfig, LlmJudgeConfig
 from llamaduo.gate import build
-from llamaduo.records import Verdict
-from llamaduo.stats.table import Row, VerdictTable
+from llamaduo.records import Judgement, Verdict
+from llamaduo.stats.table import VerdictTable
 
 FIRST = 2  # repeats before the first look: fewer say nothing of the noise
 GROWTH = 1.5  # from look to look
@@ -36,7 +36,7 @@ class Rule:
     """
 
     gate: GateConfig
-    service: Sequence[Row]
+    service: Sequence[Judgement]
     looks: Mapping[str, tuple[int, ...]]
     repeats: Mapping[str, int]
     error: float
@@ -58,7 +58,7 @@ class Rule:
             "seed": self.seed,
         }
 
-    def open(self, rows: Sequence[Row]) -> frozenset[str]:
+    def open(self, rows: Sequence[Judgement]) -> frozenset[str]:
         """The prompts that want further repeats after a look; none: the decision is settled.
 
         A prompt whose noise could not use up an equal part of what the margin has to spare wants
@@ -80,14 +80,14 @@ class Rule:
 
 
 def rule_for(
-    judge: JudgeConfig, gate: GateConfig, service: Sequence[Row], *, seed: int
+    judge: JudgeConfig, gate: GateConfig, service: Sequence[Judgement], *, seed: int
 ) -> Rule | None:
     """The rule for a judge, or None where M is fixed.
 
     It is fixed where no member asks an LLM more than twice or all have `sequential: false`, and
     where the service's own score, without which nothing is decided, is missing.
     """
-    named = scoring(judge)
+    named = judge.scorers()
     repeats = {n: one.repeats if isinstance(one, LlmJudgeConfig) else 1 for n, one in named.items()}
     wanted = {
         name: one

@@ -7,7 +7,6 @@ from llamaduo.config import (
     OverlapJudgeConfig,
     PairwiseJudgeConfig,
     PanelJudgeConfig,
-    scoring,
 )
 from llamaduo.judge.protocol import NO_BILL, Item, Judge
 from llamaduo.service import Setting
@@ -26,7 +25,9 @@ def build(config: JudgeConfig, setting: Setting) -> Judge:
     if isinstance(config, PanelJudgeConfig):
         from llamaduo.judge.panel import PanelJudge
 
-        return PanelJudge(config.name, [build(one, setting) for one in scoring(config).values()])
+        return PanelJudge(
+            config.name, [build(member, setting) for member in config.scorers().values()]
+        )
     if isinstance(config, LlmJudgeConfig):
         from llamaduo import service
         from llamaduo.judge.llm import LlmJudge

@@ -14,7 +14,7 @@ from llamaduo.base.progress import bar
 from llamaduo.base.text import sentences, words
 from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
 from llamaduo.judge.protocol import Item, Judge
-from llamaduo.records import Bill, JudgeFailure, Pair, Record, Response, Verdict
+from llamaduo.records import Bill, JudgeFailure, Judgement, Pair, Record, Response, Verdict
 
 #: What each row of anchors must come in, from the best to the worst, in both metrics.
 ORDERS = (
@@ -155,8 +155,8 @@ def _instead(word: str, known: set[str], called: set[str]) -> str | None:
 SPARED = 0.1  # of the anchors may get no verdict
 
 
-def check(judge: Judge, pairs: Sequence[Pair], *, sample: int | None = None) -> AnchorTable:
-    """Put a judge to the anchors of the pairs, or of `sample` of them, evenly spaced.
+def check(judge: Judge, pairs: Sequence[Pair]) -> AnchorTable:
+    """Put a judge to the anchors of the pairs.
 
     Every inequality of `ORDERS` must hold between means over the pairs that have both kinds, in
     similarity and in precision. It takes one verdict for each anchor, at most seven for a pair: the
@@ -166,14 +166,15 @@ def check(judge: Judge, pairs: Sequence[Pair], *, sample: int | None = None) -> 
         JudgeError: an inequality fails, or more than a tenth of the anchors get no verdict; the
             message has the figures.
     """
-    chosen = _spaced(pairs, sample)
-    given = list(anchors(chosen))
+    if not pairs:
+        raise JudgeError("no coverage pairs to check the judge on: give at least one")
+    given = list(anchors(pairs))
     outcomes = _assessed(judge, given)
     scores = _scores(judge, given, outcomes)
     table = AnchorTable(
         judge=judge.name,
         version=judge.version,
-        pairs=len(chosen),
+        pairs=len(pairs),
         rows=tuple(_means(scores)),
         failures=sum(isinstance(row, JudgeFailure) for row in outcomes),
         bill=Bill.total(row.bill for row in outcomes),
@@ -181,24 +182,17 @@ def check(judge: Judge, pairs: Sequence[Pair], *, sample: int | None = None) -> 
     if broken := list(_violations(scores)):
         raise JudgeError(
             f"judge={judge.name} (version {judge.version}) cannot be trusted with this task: on"
-            f" {len(chosen)} anchor pairs {'; '.join(broken)}.\n{table}\nUse another judge with"
+            f" {len(pairs)} anchor pairs {'; '.join(broken)}.\n{table}\nUse another judge with"
             " judge=<name>, or look whether the recorded answers are what they should be"
         )
     return table
-
-
-def _spaced(pairs: Sequence[Pair], sample: int | None) -> list[Pair]:
-    if not pairs:
-        raise JudgeError("no coverage pairs to check the judge on: give at least one")
-    count = min(len(pairs), len(pairs) if sample is None else sample)
-    return [pairs[at * len(pairs) // count] for at in range(count)]
 
 
 #: Scores by kind, then by the place of the pair: similarity and precision.
 Scores = dict[str, dict[str, tuple[float, float]]]
 
 
-def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Verdict | JudgeFailure]:
+def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Judgement]:
     items = [
         Item(
             prompt=anchor.pair.prompt,
@@ -213,9 +207,7 @@ def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Verdict | JudgeFail
     return list(bar(judge.assess(items), total=len(items), what="anchor", unit="verdicts"))
 
 
-def _scores(
-    judge: Judge, given: Sequence[Anchor], outcomes: Sequence[Verdict | JudgeFailure]
-) -> Scores:
+def _scores(judge: Judge, given: Sequence[Anchor], outcomes: Sequence[Judgement]) -> Scores:
     """The scores of each anchor that got a verdict."""
     verdicts = {(row.prompt_id, row.k): row for row in outcomes if isinstance(row, Verdict)}
     causes = {(r.prompt_id, r.k): r.cause for r in outcomes if isinstance(r, JudgeFailure)}

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from llamaduo.base.files import Json
 from llamaduo.base.text import rouge_l_of, sentences, stems, words
 from llamaduo.config import EmbeddingJudgeConfig
-from llamaduo.judge.facts import Evidence, left_by_manner
+from llamaduo.judge.facts import Evidence, penalised_precision
 from llamaduo.judge.protocol import Item
 from llamaduo.local import weights
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement, Verdict
 
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -159,7 +159,7 @@ class EmbeddingJudge:
             "weights": weights.identity(self._weights, HUB_ID, REVISION),
         }
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """A verdict per item, or the cause why there is none, in the order of the items.
 
         Raises:
@@ -180,7 +180,7 @@ class EmbeddingJudge:
             for item, cause in zip(batch, causes, strict=True):
                 yield item.failure(self, cause) if cause else self._verdict(item, self._encoder)
 
-    def _verdict(self, item: Item, encoder: Encoder) -> Verdict | JudgeFailure:
+    def _verdict(self, item: Item, encoder: Encoder) -> Judgement:
         answer, reference = item.response.text, item.reference
         length = len(words(answer))
         if not length:
@@ -205,7 +205,7 @@ class EmbeddingJudge:
         wrong = [source.evidence.unsupported(part) for part in parts]
         true = np.array([PER_FACT ** len(facts) for facts in wrong])
         backed = float(np.average(np.clip(grounds / GROUNDED, 0, 1) * true, weights=weight))
-        left, manner = left_by_manner(backed, answer, source.evidence, RUN)
+        left, manner = penalised_precision(backed, answer, source.evidence, RUN)
         why = f"grounded {float(np.average(grounds, weights=weight)):.2f}"
         if facts := [fact for part in wrong for fact in part]:
             why += f", not in the prompt: {', '.join(facts[:5])}"
@@ -223,7 +223,7 @@ class EmbeddingJudge:
 
 def _unfit(item: Item) -> str | None:
     """Why an item cannot be scored, if it cannot."""
-    if cause := item.nothing_to_hold_against:
+    if cause := item.prompt_fault:
         return cause
     if not stems(item.reference):
         return "the reference has no words in Latin letters, and this judge reads English"

@@ -252,7 +252,7 @@ class Evidence:
         return near, len(pairs)
 
 
-def left_by_manner(
+def penalised_precision(
     precision: float, answer: str, evidence: Evidence, run: int
 ) -> tuple[float, str]:
     """What copying, words thrown about and breaking off leave of a precision; and the figures.

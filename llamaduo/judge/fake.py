@@ -6,7 +6,7 @@ from llamaduo.base.files import Json
 from llamaduo.base.text import overlap
 from llamaduo.config import FakeJudgeConfig
 from llamaduo.judge.protocol import Item
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement
 
 VERSION = "1"
 
@@ -28,7 +28,7 @@ class FakeJudge:
         """Its name and version."""
         return {"kind": "fake", "name": self.name, "version": VERSION}
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """Overlap with the reference as similarity; with reference and prompt as precision."""
         for item in items:
             shared = overlap(item.response.text, item.reference, item.prompt.user)

@@ -13,7 +13,7 @@ from llamaduo.base.errors import ConfigError
 from llamaduo.base.files import Json
 from llamaduo.config import LlmJudgeConfig
 from llamaduo.judge.protocol import Item
-from llamaduo.records import Bill, JudgeFailure, Message, Record, Verdict
+from llamaduo.records import Bill, Judgement, Message, Record, Verdict
 from llamaduo.service import Completion, Request, Service
 from llamaduo.service.fence import fenced
 from llamaduo.service.structured import (
@@ -33,7 +33,7 @@ VERSION = 1
 REASON = 2000  # characters of a reason that are kept
 
 
-class Opinion(Record):
+class VerdictForm(Record):
     """What is asked for. The order of the fields is that in which the model writes them."""
 
     reason: str = Field(description="One or two sentences: the largest difference or error.")
@@ -41,11 +41,11 @@ class Opinion(Record):
     precision: int = Field(description="0 to 100: how well it does the task.")
 
 
-FORM = form_of(Opinion, "verdict")
+FORM = form_of(VerdictForm, "verdict")
 
 
 @dataclass(frozen=True)
-class Said:
+class ReadVerdict:
     """What a reply was read as: its scores may be fractions."""
 
     reason: str
@@ -53,7 +53,7 @@ class Said:
     precision: float
 
 
-NOTHING = Said("the answer is empty", 0, 0)
+NOTHING = ReadVerdict("the answer is empty", 0, 0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class LlmJudge:
             "max_tokens": self._max_tokens,
         }
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """M rows per item, or those wanted, as they come.
 
         Raises:
@@ -180,11 +180,11 @@ class LlmJudge:
             for m in repeats
         ]
 
-    def _verdict(self, item: Item, m: int, said: Said, bill: Bill) -> Verdict:
+    def _verdict(self, item: Item, m: int, said: ReadVerdict, bill: Bill) -> Verdict:
         return item.verdict(self, said.similarity, said.precision, said.reason, m=m, bill=bill)
 
 
-def read(request: Request, reply: Completion) -> Said:
+def read(request: Request, reply: Completion) -> ReadVerdict:
     """The verdict in a reply.
 
     An object that the request contains, such as one in the candidate, is none; nor is anything in a
@@ -201,7 +201,7 @@ def read(request: Request, reply: Completion) -> Said:
     if len(scores) > 1:
         raise ValueError(f"{len(scores)} different verdicts in one reply")
     similarity, precision = scores.pop()
-    return Said(_reason(named[-1].get("reason")), similarity, precision)
+    return ReadVerdict(_reason(named[-1].get("reason")), similarity, precision)
 
 
 def _reason(given: object) -> str:

@@ -13,9 +13,9 @@ from itertools import pairwise
 from llamaduo.base.files import Json
 from llamaduo.base.text import rouge_l_of, sentences, words
 from llamaduo.config import OverlapJudgeConfig
-from llamaduo.judge.facts import Evidence, left_by_manner
+from llamaduo.judge.facts import Evidence, penalised_precision
 from llamaduo.judge.protocol import Item
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement
 
 #: Raised whenever a verdict may change; every number below is part of what it stands for.
 VERSION = "1"
@@ -89,7 +89,7 @@ class OverlapJudge:
         """Kind and version, which stands for the rules and their numbers."""
         return {"kind": "overlap", "version": self.version}
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """A verdict per item, or the cause why there is none, in the order of the items."""
         for item in items:
             cause = _unfit(item)
@@ -97,7 +97,7 @@ class OverlapJudge:
 
 
 def _unfit(item: Item) -> str | None:
-    if cause := item.nothing_to_hold_against:
+    if cause := item.prompt_fault:
         return cause
     return None if words(item.reference) else "the reference has no words"
 
@@ -112,7 +112,7 @@ def score(item: Item) -> tuple[float, float, str]:
     letters, terms = letters_f(answer, reference), terms_cosine(answer, reference)
     rouge = rouge_l_of(_terms(answer), _terms(reference))
     alike = LETTERS * letters + TERMS * terms + (1 - LETTERS - TERMS) * rouge
-    borne, why = borne_out(answer, item.prompt.user)
+    borne, why = precision_by_prompt(answer, item.prompt.user)
     reason = (
         f"{length} words for {limit}, letters {letters:.2f}, words {terms:.2f}, ROUGE-L"
         f" {rouge:.2f}; {why}"
@@ -120,7 +120,7 @@ def score(item: Item) -> tuple[float, float, str]:
     return min(100.0, 100 * brevity * alike), min(100.0, 100 * brevity * borne), reason
 
 
-def borne_out(answer: str, prompt: str) -> tuple[float, str]:
+def precision_by_prompt(answer: str, prompt: str) -> tuple[float, str]:
     """How far a prompt bears an answer out that has words, 0 to 1, length apart; the figures."""
     evidence, pieces = _evidence(prompt)
     total = backed = shares = 0.0
@@ -135,7 +135,7 @@ def borne_out(answer: str, prompt: str) -> tuple[float, str]:
         total += weight
         shares += weight * share
         backed += weight * min(1.0, share / BACKED) * PER_FACT ** len(facts)
-    left, manner = left_by_manner(backed / total, answer, evidence, RUN)
+    left, manner = penalised_precision(backed / total, answer, evidence, RUN)
     why = f"in the prompt {shares / total:.0%}"
     if wrong:
         why += f", not in the prompt: {', '.join(wrong[:5])}"

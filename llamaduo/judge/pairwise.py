@@ -37,7 +37,7 @@ class Choice(Record):
 FORM = form_of(Choice, "choice")
 
 
-class Match(Record):
+class AnswerPair(Record):
     """A response and the answer that it is held against, to one prompt."""
 
     prompt: Prompt
@@ -144,7 +144,7 @@ class PairwiseJudge:
             "max_tokens": self._max_tokens,
         }
 
-    def compare(self, matches: Sequence[Match]) -> Iterator[Preference | JudgeFailure]:
+    def compare(self, matches: Sequence[AnswerPair]) -> Iterator[Preference | JudgeFailure]:
         """One row per match: a preference, or the cause why there is none.
 
         Raises:
@@ -152,7 +152,7 @@ class PairwiseJudge:
                 have been yielded.
         """
         requests: list[Request] = []
-        asked: dict[str, tuple[Match, int]] = {}
+        asked: dict[str, tuple[AnswerPair, int]] = {}
         for match in matches:
             if match.response.text.split() == match.against.split():
                 yield self._preference(match, None, None, "both answers are the same", Bill())
@@ -171,7 +171,7 @@ class PairwiseJudge:
             other = half.pop(key)
             yield self._row(match, *((outcome, other) if order == 0 else (other, outcome)))
 
-    def requests(self, match: Match) -> list[Request]:
+    def requests(self, match: AnswerPair) -> list[Request]:
         """The two requests for a match: its response as A, then as B."""
         both = match.response.text, match.against
         return [
@@ -193,7 +193,7 @@ class PairwiseJudge:
         return self._prompt.filled(mark, blocks)
 
     def _row(
-        self, match: Match, first: Parsed[Choice] | Failure, second: Parsed[Choice] | Failure
+        self, match: AnswerPair, first: Parsed[Choice] | Failure, second: Parsed[Choice] | Failure
     ) -> Preference | JudgeFailure:
         bill = Bill.total(_bill(one) for one in (first, second))
         if isinstance(first, Parsed) and isinstance(second, Parsed):
@@ -212,7 +212,7 @@ class PairwiseJudge:
         )
 
     def _preference(
-        self, match: Match, first: Place | None, second: Place | None, reason: str, bill: Bill
+        self, match: AnswerPair, first: Place | None, second: Place | None, reason: str, bill: Bill
     ) -> Preference:
         return Preference(
             prompt_id=match.prompt.id,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from llamaduo.base.files import Json
 from llamaduo.judge.protocol import Item, Judge
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement
 
 
 class PanelJudge:
@@ -34,7 +34,7 @@ class PanelJudge:
             "members": {member.name: dict(member.identity) for member in self.members},
         }
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """The rows of every member, one member after the other.
 
         `wanted` repeats are asked of the members that have so many.

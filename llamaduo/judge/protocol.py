@@ -5,7 +5,7 @@ from typing import Protocol
 
 from llamaduo.base.files import Json
 from llamaduo.base.text import words
-from llamaduo.records import Bill, JudgeFailure, Prompt, Record, Response, Verdict
+from llamaduo.records import Bill, JudgeFailure, Judgement, Prompt, Record, Response, Verdict
 
 NO_BILL = Bill()
 
@@ -66,7 +66,7 @@ class Item(Record):
         )
 
     @property
-    def nothing_to_hold_against(self) -> str | None:
+    def prompt_fault(self) -> str | None:
         """Why its prompt has no words that an answer could be held against, if it has none."""
         if not any(message.role == "user" for message in self.prompt.messages):
             return "the prompt has no user message to hold the answer against"
@@ -89,7 +89,7 @@ class Judge(Protocol):
     def identity(self) -> Mapping[str, Json]:
         """What decides its verdicts: kind, version, weights or model, prompt template."""
 
-    def assess(self, items: Sequence[Item]) -> Iterator[Verdict | JudgeFailure]:
+    def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
         """M rows per item, or those `wanted`: verdicts, or causes why there is none, in any order.
 
         Similarity compares the response with the reference, precision holds it against the prompt;

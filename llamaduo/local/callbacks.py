@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 
 from llamaduo.base.progress import Progress
 from llamaduo.config import EarlyStopping
-from llamaduo.local.chat_template import Row
+from llamaduo.local.chat_template import TrainingRow
 from llamaduo.local.early_stopping import Look, best_of, is_over, reports, steps_of
 from llamaduo.local.trial import Trial
 
@@ -59,7 +59,11 @@ class EarlyStop(TrainerCallback):
     """
 
     def __init__(
-        self, trainer: Any, rows: Sequence[Row], rule: EarlyStopping, keep: Callable[[Path], None]
+        self,
+        trainer: Any,
+        rows: Sequence[TrainingRow],
+        rule: EarlyStopping,
+        keep: Callable[[Path], None],
     ) -> None:
         self._trainer, self._rows, self._rule, self._keep = trainer, rows, rule, keep
         self._steps: frozenset[int] = frozenset()
@@ -99,7 +103,7 @@ class EarlyStop(TrainerCallback):
 class Reports(TrainerCallback):
     """Tells a sweep's trial the negative loss of dev after fixed shares of the training."""
 
-    def __init__(self, trainer: Any, rows: Sequence[Row], trial: Trial) -> None:
+    def __init__(self, trainer: Any, rows: Sequence[TrainingRow], trial: Trial) -> None:
         self._trainer, self._rows, self._trial = trainer, rows, trial
         self._steps: dict[int, list[int]] = {}
 

@@ -1,6 +1,5 @@
 """How a conversation becomes tokens, the same for training and for sampling."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ CHATML = (
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """A training row: its tokens, of which the first `prompt` carry no loss."""
 
     id: str
@@ -65,11 +64,6 @@ class Chat:
             tokenizer.pad_token = tokenizer.eos_token
         return cls(tokenizer, system_role == "merge")
 
-    @property
-    def template_sha256(self) -> str:
-        """Stands for the template's text."""
-        return hashlib.sha256(str(self.tokenizer.chat_template).encode()).hexdigest()
-
     def prompt_text(self, prompt: Prompt) -> str:
         """The prompt as the model reads it, up to where its answer begins."""
         messages = [m.model_dump() for m in self._messages(prompt)]
@@ -82,7 +76,7 @@ class Chat:
         """The tokens of `prompt_text`."""
         return self._encode(self.prompt_text(prompt))
 
-    def row(self, pair: Pair) -> Row:
+    def row(self, pair: Pair) -> TrainingRow:
         """A pair as a training row: the prompt exactly as in sampling, the answer, the end."""
         text = self.prompt_text(pair.prompt)
         prompt, answer = self._encode(text), pair.response.strip()
@@ -91,7 +85,7 @@ class Chat:
         # seam itself was merged into one token, the prompt's own tokens are what sampling will see.
         if whole[: len(prompt)] != prompt:
             whole = prompt + self._encode(answer)
-        return Row(pair.id, [*whole, *self.end], len(prompt))
+        return TrainingRow(pair.id, [*whole, *self.end], len(prompt))
 
     @cached_property
     def end(self) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from llamaduo.base.errors import ConfigError, TrialPruned
 from llamaduo.config import HparamsConfig
 from llamaduo.local import adapter, early_stopping
 from llamaduo.local.callbacks import Bar, EarlyStop, Reports
-from llamaduo.local.chat_template import Chat, Row
+from llamaduo.local.chat_template import Chat, TrainingRow
 from llamaduo.local.precision import settled_libraries
 from llamaduo.local.protocol import Training
 from llamaduo.local.trainer import LabelledTrainer
@@ -48,7 +48,7 @@ OPTIMIZERS = {
 LEAST, DECAY = 0.1, 0.2
 
 
-def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
+def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[TrainingRow]:
     """The pairs as training rows, without synthesised ones longer than `max_length`.
 
     A text that the service LLM made too long should not end a run that has paid for it.
@@ -71,7 +71,7 @@ def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[Row]:
 def trainer_of(
     model: Any,
     chat: Chat,
-    rows: Sequence[Row],
+    rows: Sequence[TrainingRow],
     hparams: HparamsConfig,
     *,
     seed: int,
@@ -229,7 +229,7 @@ def train(
     )
 
 
-def _within(dev: Sequence[Pair], chat: Chat, hparams: HparamsConfig) -> list[Row]:
+def _within(dev: Sequence[Pair], chat: Chat, hparams: HparamsConfig) -> list[TrainingRow]:
     """Dev's pairs as rows, without those longer than `max_length`.
 
     Raises:

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
-from llamaduo.local.chat_template import Row
+from llamaduo.local.chat_template import TrainingRow
 
 
 class LabelledTrainer(SFTTrainer):
@@ -80,7 +80,7 @@ class LabelledTrainer(SFTTrainer):
         made = self.optimizer
         return made
 
-    def mean_loss(self, rows: Sequence[Row]) -> float:
+    def mean_loss(self, rows: Sequence[TrainingRow]) -> float:
         """Cross-entropy per labelled token of rows that are not trained on, in nats.
 
         It draws no random number and leaves the training as it was. Its seconds are not counted.

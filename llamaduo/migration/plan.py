@@ -19,8 +19,6 @@ from llamaduo.config import (
     Experiment,
     LlmJudgeConfig,
     ServiceConfig,
-    clients,
-    scoring,
 )
 from llamaduo.judge import Item
 from llamaduo.judge.anchors import anchors
@@ -135,7 +133,7 @@ class _Planner:
             self.clients.append(_client("judge.client", exp.judge.client, exp))
             self.client = _built(exp.judge.client, exp)
             self.judge = LlmJudge(exp.judge, self.client)
-        elif asked := clients(exp.judge):
+        elif asked := exp.judge.clients():
             raise ConfigError(
                 f"dry_run=true cannot count what judge={exp.judge.name} asks of"
                 f" {' and '.join(asked)} yet: plan it with judge=llm and the same client, or set"
@@ -248,7 +246,7 @@ class _Planner:
     def _anchors(self, pairs: Sequence[Pair]) -> Iterator[Step]:
         """One step for each judge whose scores count: a panel is checked member by member."""
         if self.judge is None:
-            yield from (Step("anchor") for _ in scoring(self.exp.judge))
+            yield from (Step("anchor") for _ in self.exp.judge.scorers())
             return
         texts = [(one.pair, one.text) for one in anchors(pairs)]
         step = self._verdicts("anchor", "", texts, self.judge, repeats=1)

@@ -5,7 +5,6 @@ from functools import partial
 from typing import TypeAlias
 
 from llamaduo.base.errors import BudgetReached
-from llamaduo.config import clients
 from llamaduo.migration.systems import Assessed, Systems
 from llamaduo.migration.yardsticks import ASKED, SYSTEMS, copies, few_shot, shown_name
 from llamaduo.records import Pair
@@ -30,7 +29,7 @@ def read_test(
         reader = _reader(systems, name, best, train, test, read.get("service"))
         if isinstance(reader, str):
             absent[name] = reader
-        elif short is None or not clients(systems.exp.judge):
+        elif short is None or not systems.exp.judge.clients():
             # Where an LLM judges, nothing more can be judged once the budget is spent.
             try:
                 read[name] = reader()

@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llamaduo.base.text import words
-from llamaduo.config import Experiment, JudgeConfig, LlmJudgeConfig, scoring
+from llamaduo.config import Experiment, JudgeConfig, LlmJudgeConfig
 from llamaduo.judge.anchors import AnchorTable
 from llamaduo.migration.loop import Migration
 from llamaduo.outcome.outcome import Evaluation, Paired
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement
 from llamaduo.stats.agreement import Unit, agreement
 from llamaduo.stats.bias import family_of, length_bias, self_preference
 from llamaduo.stats.scores import compare
 from llamaduo.stats.table import METRICS
-
-Row = Verdict | JudgeFailure
 
 
 def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[AnchorTable]) -> Evaluation:
@@ -22,7 +20,7 @@ def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[AnchorTabl
     confidence, seed = exp.gate.confidence, exp.seed
     rows = {name: read.judged.rows() for name, read in migration.test.items()}
     names = {row.judge for found in rows.values() for row in found}
-    members = scoring(exp.judge)
+    members = exp.judge.scorers()
     judges = {name: _family(members.get(name)) for name in names}
     families = _families(exp, rows)
     lengths = _lengths(migration)
@@ -47,7 +45,9 @@ def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[AnchorTabl
     )
 
 
-def _comparisons(rows: Mapping[str, Sequence[Row]], confidence: float, seed: int) -> list[Paired]:
+def _comparisons(
+    rows: Mapping[str, Sequence[Judgement]], confidence: float, seed: int
+) -> list[Paired]:
     """Tuned less each other system, then the service less base."""
     pairs = [("tuned", other) for other in rows if other != "tuned"] if "tuned" in rows else []
     if {"service", "base"} <= rows.keys():
@@ -63,7 +63,7 @@ def _comparisons(rows: Mapping[str, Sequence[Row]], confidence: float, seed: int
 
 def is_llm(config: JudgeConfig) -> bool:
     """Whether an LLM has a part in the verdicts."""
-    return any(isinstance(member, LlmJudgeConfig) for member in scoring(config).values())
+    return any(isinstance(member, LlmJudgeConfig) for member in config.scorers().values())
 
 
 def _family(config: Any) -> str | None:

@@ -26,7 +26,7 @@ from llamaduo.outcome.outcome import (
     StageFacts,
     SystemFacts,
 )
-from llamaduo.records import Bill, JudgeFailure, Pair, Price, Verdict, digest
+from llamaduo.records import Bill, JudgeFailure, Judgement, Pair, Price, Verdict, digest
 from llamaduo.stages.judge import Anchored
 from llamaduo.stats.scores import by_prompt, compare, summarise
 from llamaduo.stats.table import METRICS, VerdictTable
@@ -177,7 +177,7 @@ def readings(exp: Experiment, migration: Migration) -> list[Reading]:
     ]
     found = []
     for read, split, number, pool in reads:
-        by_judge: dict[str, list[Verdict | JudgeFailure]] = defaultdict(list)
+        by_judge: dict[str, list[Judgement]] = defaultdict(list)
         for row in read.judged.rows():
             by_judge[row.judge].append(row)
         found += [
@@ -197,7 +197,7 @@ def readings(exp: Experiment, migration: Migration) -> list[Reading]:
     return found
 
 
-def _prompts(rows: Sequence[Verdict | JudgeFailure]) -> list[PromptScores]:
+def _prompts(rows: Sequence[Judgement]) -> list[PromptScores]:
     similarity, precision = (by_prompt(rows, metric) for metric in METRICS)
     return [
         PromptScores(prompt_id=key, similarity=found, precision=precision[key])
@@ -239,14 +239,14 @@ def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
 
 def _firsts(read: Assessed) -> dict[str, Said]:
     """The first answer to each prompt, with the judge's scores and reason, or why it has none."""
-    judged: dict[str, list[Verdict | JudgeFailure]] = defaultdict(list)
+    judged: dict[str, list[Judgement]] = defaultdict(list)
     for row in read.judged.rows():
         if row.k == 0:
             judged[row.prompt_id].append(row)
     return {r.prompt_id: _said(r.text, judged[r.prompt_id]) for r in read.responses if r.k == 0}
 
 
-def _said(text: str, rows: Sequence[Verdict | JudgeFailure]) -> Said:
+def _said(text: str, rows: Sequence[Judgement]) -> Said:
     verdicts = [row for row in rows if isinstance(row, Verdict)]
     if not verdicts:
         causes = [row.cause for row in rows if isinstance(row, JudgeFailure)]

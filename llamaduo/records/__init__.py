@@ -17,6 +17,7 @@ from llamaduo.records.record import (
 )
 from llamaduo.records.rows import (
     JudgeFailure,
+    Judgement,
     Message,
     Pair,
     Prompt,
@@ -27,6 +28,7 @@ from llamaduo.records.rows import (
 __all__ = [
     "Bill",
     "JudgeFailure",
+    "Judgement",
     "Message",
     "Pair",
     "Price",

@@ -1,6 +1,6 @@
 """The rows that files hold: prompts, pairs, responses and verdicts."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field
 
@@ -98,3 +98,7 @@ class JudgeFailure(Record):
     version: str
     final: bool = Field(default=True, exclude_if=bool)
     bill: Bill = Field(default=Bill(), exclude_if=_nothing)
+
+
+#: A row of a judge on one response: a verdict, or the reason why there is none.
+Judgement: TypeAlias = Verdict | JudgeFailure

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from llamaduo.outcome import Checked, Outcome, PromptScores, Reading
-from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.records import Judgement, Verdict
 from llamaduo.report.review import Kept
 from llamaduo.stats.agreement import agreement
 from llamaduo.stats.scores import by_prompt, difference, summarise
@@ -46,7 +46,7 @@ def check(judged: Sequence[Verdict], person: Sequence[Verdict]) -> Iterator[Chec
         theirs = [one for one in person if (one.prompt_id, one.k) in shared]
         if not both:
             continue
-        rows: list[Verdict | JudgeFailure] = [*both, *theirs]
+        rows: list[Judgement] = [*both, *theirs]
         for metric in METRICS:
             found = agreement({"tuned": rows}, metric, confidence=CONFIDENCE, seed=SEED)
             (rank,) = found.correlations

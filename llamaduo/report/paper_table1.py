@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from llamaduo.base import shipped, terminal
 from llamaduo.base.format import NONE
-from llamaduo.stats.scores import Cell, p_match
+from llamaduo.stats.scores import TableCell, p_match
 
 PAPER = shipped.DATA / "paper"
 SERVICES = ("GPT4o", "Claude", "Gemini")
@@ -36,7 +36,7 @@ class Named:
     """A model's cell in one column: task, judge and metric."""
 
     model: str
-    cell: Cell
+    cell: TableCell
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def columns(path: Path = PAPER / "table1.csv") -> dict[Column, list[Named]]:
     return found
 
 
-def printed(path: Path = PAPER / "table1_pmatch.csv") -> dict[Column, Cell]:
+def printed(path: Path = PAPER / "table1_pmatch.csv") -> dict[Column, TableCell]:
     """The P-Match rows as the paper prints them."""
     return {(row["task"], row["judge"], row["metric"]): _cell(row) for row in _rows(path)}
 
@@ -67,8 +67,8 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-def _cell(row: dict[str, str]) -> Cell:
-    return Cell(
+def _cell(row: dict[str, str]) -> TableCell:
+    return TableCell(
         mean=float(row["mean"]), coverage_50=float(row["cov50"]), coverage_70=float(row["cov70"])
     )
 
@@ -79,7 +79,7 @@ def split(cells: Sequence[Named]) -> tuple[list[Named], list[Named]]:
     return local, [one for one in cells if one.model in SERVICES]
 
 
-def misprints(table: dict[Column, list[Named]], matches: dict[Column, Cell]) -> list[Misprint]:
+def misprints(table: dict[Column, list[Named]], matches: dict[Column, TableCell]) -> list[Misprint]:
     """P-Match cells that the formula does not give, then means that their coverages rule out."""
     found = []
     for key, cells in table.items():
@@ -99,7 +99,7 @@ def misprints(table: dict[Column, list[Named]], matches: dict[Column, Cell]) -> 
     return found
 
 
-def bounds(cell: Cell, give: float = 0.0) -> tuple[float, float]:
+def bounds(cell: TableCell, give: float = 0.0) -> tuple[float, float]:
     """The least and the greatest mean that answers with these coverages can have.
 
     Least: those that reach 70 score 70, those that reach 50 score 50, the others 1. Greatest: 100,
@@ -111,7 +111,7 @@ def bounds(cell: Cell, give: float = 0.0) -> tuple[float, float]:
     return least, 100 * high[0] + 70 * (high[1] - high[0]) + 50 * (1 - high[1])
 
 
-def _outside(cell: Cell) -> str:
+def _outside(cell: TableCell) -> str:
     low, high = bounds(cell, ROUNDED)
     if low <= cell.mean <= high:
         return ""
@@ -152,7 +152,7 @@ def text() -> str:
     return "\n".join(lines)
 
 
-def _row(key: Column, models: Sequence[Named], theirs: Cell) -> tuple[str, ...]:
+def _row(key: Column, models: Sequence[Named], theirs: TableCell) -> tuple[str, ...]:
     """Return a line of the table: the P-Match of one task, judge and metric."""
     local, service = split(models)
     again = p_match([one.cell for one in local], [one.cell for one in service])
@@ -164,7 +164,7 @@ def _row(key: Column, models: Sequence[Named], theirs: Cell) -> tuple[str, ...]:
     return key[1], METRIC[key[2]], before, after + mark, f"{best.model} / {top.model}"
 
 
-def _same(ours: dict[str, float | None], theirs: Cell) -> bool:
+def _same(ours: dict[str, float | None], theirs: TableCell) -> bool:
     pairs = [(value, getattr(theirs, name)) for name, value in ours.items()]
     return all(a is not None and abs(a - b) <= TOLERANCE for a, b in pairs)
 

@@ -15,6 +15,7 @@ from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.records import (
     Bill,
     JudgeFailure,
+    Judgement,
     Pair,
     Record,
     Response,
@@ -31,8 +32,6 @@ from llamaduo.tracking import Run
 
 VERSION = 3
 TABLE = "verdicts.parquet"
-
-Row: TypeAlias = Verdict | JudgeFailure
 
 
 class Judged(Artifact):
@@ -55,7 +54,7 @@ class Judged(Artifact):
         """
         return parquet.read(self.home / TABLE, test_set)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Judgement]:
         """The last that each judge said of a response and repeat, by prompt, k, judge and m."""
         rows = read_rows(self.home / "verdicts.jsonl", Verdict, JudgeFailure)
         last = _last(rows)
@@ -72,9 +71,9 @@ class Judged(Artifact):
 Key: TypeAlias = tuple[str, int, str, int]
 
 
-def _last(rows: Iterable[Record]) -> dict[Key, Row]:
+def _last(rows: Iterable[Record]) -> dict[Key, Judgement]:
     """By prompt, k, judge and m: a failure that was not final may have been tried again."""
-    found = (row for row in rows if isinstance(row, Verdict | JudgeFailure))
+    found = (row for row in rows if isinstance(row, Judgement))
     return {(r.prompt_id, r.k, r.judge, r.m): r for r in found}
 
 
@@ -162,7 +161,7 @@ class _Asking:
         self._file = rows
         self._rule = rule
 
-    def rows(self, responses: Sequence[Response]) -> Iterator[Row]:
+    def rows(self, responses: Sequence[Response]) -> Iterator[Judgement]:
         """The rows that are left, as they come; each is in the file when the next is asked for."""
         looks = {} if self._rule is None else self._rule.looks
         for member in self._members:
@@ -181,10 +180,12 @@ class _Asking:
             if not responses:
                 return
 
-    def _asked(self, member: Judge, responses: Sequence[Response], repeats: range) -> Iterator[Row]:
+    def _asked(
+        self, member: Judge, responses: Sequence[Response], repeats: range
+    ) -> Iterator[Judgement]:
         return member.assess(_to_judge(member, self._pairs, responses, repeats, self.done))
 
-    def _up_to(self, look: int) -> list[Row]:
+    def _up_to(self, look: int) -> list[Judgement]:
         """The rows that there were at a look, also where an earlier start went further."""
         assert self._rule is not None
         seen = {name: ends[: look + 1][-1] for name, ends in self._rule.looks.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llamaduo.base.files import Json
 from llamaduo.base.progress import bar
-from llamaduo.judge.pairwise import Match, PairwiseJudge, Preference, WinRate, win_rate
+from llamaduo.judge.pairwise import AnswerPair, PairwiseJudge, Preference, WinRate, win_rate
 from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.records import (
     Bill,
@@ -61,7 +61,7 @@ def compare(
     """The stage that has responses compared with another answer to each prompt, by prompt id."""
     by_id = {prompt.id: prompt for prompt in prompts}
     matches = [
-        Match(prompt=by_id[one.prompt_id], response=one, against=against[one.prompt_id])
+        AnswerPair(prompt=by_id[one.prompt_id], response=one, against=against[one.prompt_id])
         for one in responses
         if one.prompt_id in against
     ]

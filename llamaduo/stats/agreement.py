@@ -14,11 +14,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from llamaduo.records import JudgeFailure, Record, Verdict
+from llamaduo.records import Judgement, Record, Verdict
 from llamaduo.stats.intervals import Estimate, estimate
 from llamaduo.stats.table import Floats, Metric
 
-Row: TypeAlias = Verdict | JudgeFailure
 #: A response of a system: the system's name, the prompt's id, k.
 Unit: TypeAlias = tuple[str, str, int]
 
@@ -64,7 +63,9 @@ class Agreement(Record):
     words: str
 
 
-def units(systems: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dict[Unit, float]]:
+def units(
+    systems: Mapping[str, Sequence[Judgement]], metric: Metric
+) -> dict[str, dict[Unit, float]]:
     """By judge, the score of every response of the systems: the mean of its repeats.
 
     A judge whose every judgement failed is there without a score.
@@ -82,7 +83,7 @@ def units(systems: Mapping[str, Sequence[Row]], metric: Metric) -> dict[str, dic
 
 
 def agreement(
-    systems: Mapping[str, Sequence[Row]], metric: Metric, *, confidence: float, seed: int
+    systems: Mapping[str, Sequence[Judgement]], metric: Metric, *, confidence: float, seed: int
 ) -> Agreement:
     """Leniency, correlations and alpha of the judges of some systems' rows, by system name."""
     scores = units(systems, metric)
@@ -147,14 +148,6 @@ def leniency(
             )
         )
     return found
-
-
-def adjusted(scores: Mapping[str, Mapping[Unit, float]]) -> dict[str, dict[Unit, float]]:
-    """Scores less each judge's shift from the mean of all: told beside the gate's, never in it."""
-    return {
-        judge: {unit: score - _shift(judge, scores) for unit, score in own.items()}
-        for judge, own in scores.items()
-    }
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from llamaduo.records import Record
-from llamaduo.stats.agreement import Row, Unit, spearman, units
+from llamaduo.records import Judgement, Record
+from llamaduo.stats.agreement import Unit, spearman, units
 from llamaduo.stats.intervals import Estimate, estimate
 from llamaduo.stats.table import Floats, Metric
 
@@ -51,7 +51,7 @@ class SelfPreference(Record):
 
 
 def self_preference(
-    systems: Mapping[str, Sequence[Row]],
+    systems: Mapping[str, Sequence[Judgement]],
     metric: Metric,
     *,
     judges: Mapping[str, str | None],
@@ -132,7 +132,7 @@ class LengthBias(Record):
 
 
 def length_bias(
-    systems: Mapping[str, Sequence[Row]],
+    systems: Mapping[str, Sequence[Judgement]],
     metric: Metric,
     *,
     lengths: Mapping[Unit, float],

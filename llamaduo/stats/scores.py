@@ -11,12 +11,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from llamaduo.records import Record
+from llamaduo.records import Judgement, Record
 from llamaduo.stats.intervals import Estimate, estimate, sign_flips
-from llamaduo.stats.table import METRICS, Floats, Metric, Row, VerdictTable, same_test_set
+from llamaduo.stats.table import METRICS, Floats, Metric, VerdictTable, same_test_set
 from llamaduo.stats.variance import Parts, parts
 
-Verdicts: TypeAlias = Iterable[Row] | VerdictTable
+Verdicts: TypeAlias = Iterable[Judgement] | VerdictTable
 
 
 class Summary(Record):
@@ -88,7 +88,7 @@ class Comparison(Record):
     prompts: int
 
 
-def coverage(reached: int, total: int) -> int:
+def whole_percent(reached: int, total: int) -> int:
     """Percent as a whole number, half to even, as in LlamaDuo's Table 1."""
     return round(Fraction(100 * reached, total))
 
@@ -126,7 +126,7 @@ def summarise(rows: Verdicts, *, confidence: float, seed: int) -> Scores | None:
 
     def reach(threshold: float, *metrics: Metric) -> int:
         reached = np.all([responses.scores(metric) >= threshold for metric in metrics], axis=0)
-        return coverage(int(reached.sum()), total)
+        return whole_percent(int(reached.sum()), total)
 
     def one(metric: Metric) -> Summary:
         scores = responses.scores(metric)
@@ -229,7 +229,7 @@ def _clusters(table: VerdictTable, scores: Floats) -> tuple[NDArray[np.intp], Fl
     return places, sums[places], counts[places].astype(np.float64)
 
 
-class Cell(Record):
+class TableCell(Record):
     """What a table has of one model under one judge and metric: a mean and two percentages."""
 
     mean: float
@@ -237,12 +237,12 @@ class Cell(Record):
     coverage_70: float
 
     @classmethod
-    def of(cls, one: Summary) -> "Cell":
+    def of(cls, one: Summary) -> "TableCell":
         """The cell of a summary."""
         return cls(mean=one.mean.value, coverage_50=one.coverage_50, coverage_70=one.coverage_70)
 
 
-class Match(Record):
+class PMatch(Record):
     """P-Match of one column, in percent; None where there is nothing to divide, or by."""
 
     mean: float | None
@@ -250,7 +250,7 @@ class Match(Record):
     coverage_70: float | None
 
 
-def p_match(local: Sequence[Cell], service: Sequence[Cell]) -> Match:
+def p_match(local: Sequence[TableCell], service: Sequence[TableCell]) -> PMatch:
     """Best local over best service, for mean and coverages each by itself, as in the paper.
 
     The best mean and the best coverage may be those of different models. One column is one task,
@@ -263,4 +263,4 @@ def p_match(local: Sequence[Cell], service: Sequence[Cell]) -> Match:
             return None
         return 100 * float(max(ours)) / float(max(theirs))
 
-    return Match(**{name: share(name) for name in Match.model_fields})
+    return PMatch(**{name: share(name) for name in PMatch.model_fields})

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llamaduo.base.errors import DataError
-from llamaduo.records import Bill, JudgeFailure, Verdict
+from llamaduo.records import Bill, JudgeFailure, Judgement, Verdict
 
 Metric: TypeAlias = Literal["similarity", "precision"]
 METRICS: tuple[Metric, ...] = ("similarity", "precision")
-Row: TypeAlias = Verdict | JudgeFailure
 Ints: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -78,7 +77,7 @@ class VerdictTable:
 
     @classmethod
     def of(
-        cls, rows: "Iterable[Row] | VerdictTable", test_set: str | None = None
+        cls, rows: "Iterable[Judgement] | VerdictTable", test_set: str | None = None
     ) -> "VerdictTable":
         """The table of rows; a table is returned as it is."""
         if isinstance(rows, VerdictTable):
@@ -136,9 +135,9 @@ class VerdictTable:
         """Which rows are failures."""
         return np.isnan(self.similarity)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Judgement]:
         """The rows as records."""
-        found: list[Row] = []
+        found: list[Judgement] = []
         columns = self.prompt, self.k, self.m, self.judge, self.similarity, self.precision
         lists = [column.tolist() for column in (*columns, self.final)]
         for p, k, m, j, similarity, precision, final, text, bill in zip(

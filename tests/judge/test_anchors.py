@@ -186,19 +186,6 @@ def test_a_silent_judge_is_refused():
         check(Silent(RIGHT), [pair()])
 
 
-def test_a_sample_is_spread_over_the_pairs():
-    asked = []
-
-    class Listening(Scripted):
-        def assess(self, items):
-            asked.extend(item.prompt.id for item in items)
-            return super().assess(items)
-
-    table = check(Listening(RIGHT), [pair(n) for n in range(10)], sample=3)
-    assert table.pairs == 3
-    assert sorted(set(asked)) == ["p0", "p3", "p6"]
-
-
 def test_no_pairs_no_trust():
     with pytest.raises(JudgeError, match="at least one"):
         check(Scripted(RIGHT), [])

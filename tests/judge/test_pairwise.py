@@ -12,7 +12,7 @@ from support.standin import Standin, Wire
 from llamaduo.base.errors import BudgetReached
 from llamaduo.judge.pairwise import (
     FORM,
-    Match,
+    AnswerPair,
     PairwiseJudge,
     Preference,
     outcome_of,
@@ -32,7 +32,9 @@ FIXED = {"confidence": 0.95, "seed": 1}
 
 def match(text, against, *, prompt="p", k=0):
     asked = Prompt(id=prompt, messages=(Message(role="user", content=TASK),))
-    return Match(prompt=asked, response=Response(prompt_id=prompt, k=k, text=text), against=against)
+    return AnswerPair(
+        prompt=asked, response=Response(prompt_id=prompt, k=k, text=text), against=against
+    )
 
 
 class Says:

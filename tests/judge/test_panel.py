@@ -7,7 +7,6 @@ from support.experiments import composed, pair
 
 from llamaduo import service
 from llamaduo.base.errors import JudgeError
-from llamaduo.config import clients, scoring
 from llamaduo.gate.sequential import Rule, looks
 from llamaduo.judge import Item, build
 from llamaduo.judge.panel import PanelJudge, members
@@ -58,7 +57,7 @@ def run(home, judge, **more):
 def test_the_configured_panel_has_its_members_under_their_names():
     judge = build(EXP.judge, service.setting(EXP))
     assert [member.name for member in members(judge)] == ["embedding", "overlap"]
-    assert list(scoring(EXP.judge)) == ["embedding", "overlap"]
+    assert list(EXP.judge.scorers()) == ["embedding", "overlap"]
     items = [
         Item(prompt=p.prompt, reference=p.response, response=r)
         for p, r in zip(PAIRS, RESPONSES[::2], strict=True)
@@ -71,7 +70,7 @@ def test_the_configured_panel_has_its_members_under_their_names():
 def test_an_llm_joins_with_a_client_of_its_own():
     more = ("+judge@judge.members.strict=llm", "service@judge.members.strict.client=fake")
     exp = composed("+experiment=summarize", *LIGHT, *more, "judge.members.strict.repeats=3")
-    assert list(clients(exp.judge)) == ["judge.members.strict.client"]
+    assert list(exp.judge.clients()) == ["judge.members.strict.client"]
     judge = build(exp.judge, service.setting(exp))
     assert {member.name: member.repeats for member in members(judge)}["strict"] == 3
     assert judge.repeats == 5

@@ -7,7 +7,7 @@ import pytest
 
 from llamaduo.report import paper_table1
 from llamaduo.report.paper_table1 import Column, bounds, columns, misprints, printed, split
-from llamaduo.stats.scores import Cell, p_match
+from llamaduo.stats.scores import TableCell, p_match
 
 DIGIT_SLIP: Column = ("coding", "Gemini", "sim")
 
@@ -51,7 +51,7 @@ def test_a_mean_above_what_its_coverages_allow_is_found_too(tmp_path: Path) -> N
 
 
 def test_bounds_are_the_means_of_the_extremes() -> None:
-    cell = Cell(mean=60.0, coverage_50=75.0, coverage_70=25.0)
+    cell = TableCell(mean=60.0, coverage_50=75.0, coverage_70=25.0)
     low, high = bounds(cell)
     assert low == pytest.approx((70 + 50 + 50 + 1) / 4)
     assert high == pytest.approx((100 + 70 + 70 + 50) / 4)

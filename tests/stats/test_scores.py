@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from llamaduo.records import JudgeFailure, Verdict
 from llamaduo.stats.intervals import sign_flips
 from llamaduo.stats.scores import (
-    Cell,
+    TableCell,
     compare,
-    coverage,
     difference,
     estimate,
     p_match,
     prompt_means,
     ratio,
     summarise,
+    whole_percent,
 )
 from llamaduo.stats.table import VerdictTable
 from llamaduo.stats.variance import parts
@@ -41,12 +41,12 @@ def failure(prompt: str, k: int, m: int = 0) -> JudgeFailure:
 
 @pytest.mark.parametrize(("reached", "total", "percent"), [(40, 64, 62), (46, 64, 72), (1, 8, 12)])
 def test_coverage_rounds_half_to_even_as_the_paper_does(reached, total, percent):
-    assert coverage(reached, total) == percent
+    assert whole_percent(reached, total) == percent
 
 
 @given(st.integers(0, 60))
 def test_coverage_of_sixty_is_never_off_by_more_than_half(k):
-    assert abs(coverage(k, 60) - Fraction(100 * k, 60)) <= Fraction(1, 2)
+    assert abs(whole_percent(k, 60) - Fraction(100 * k, 60)) <= Fraction(1, 2)
 
 
 def test_summary_counts_responses_not_prompts():
@@ -329,7 +329,7 @@ def test_p_match_takes_the_best_of_each_column_by_itself():
     local = [(57.60, 64, 35), (73.54, 85, 65), (76.38, 93, 70), (75.67, 88, 75)]
 
     def cells(rows):
-        return [Cell(mean=a, coverage_50=b, coverage_70=c) for a, b, c in rows]
+        return [TableCell(mean=a, coverage_50=b, coverage_70=c) for a, b, c in rows]
 
     found = p_match(cells(local), cells(service))
     printed = (84.20, 95.88, 78.13)
@@ -343,5 +343,5 @@ def test_p_match_of_scores():
         summarise([verdict("a", 0, s), verdict("b", 0, s)], confidence=0.95, seed=1)
         for s in (60, 80)
     )
-    found = p_match([Cell.of(ours.similarity)], [Cell.of(theirs.similarity)])
+    found = p_match([TableCell.of(ours.similarity)], [TableCell.of(theirs.similarity)])
     assert (found.mean, found.coverage_50, found.coverage_70) == (75, 100, 0)
