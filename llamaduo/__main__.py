@@ -36,7 +36,7 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
 
 
 def caller() -> "Caller | None":
-    """The sweep that waits for this job, if any: a trial's errors are its result."""
+    """Find the sweep that waits for this job, if any: a trial's errors are its result."""
     from llamaduo.sweep import handle
 
     place = handle.current()
@@ -50,7 +50,7 @@ def caller() -> "Caller | None":
 
 
 def main() -> None:
-    """The entry point of the command line."""
+    """Run the command line."""
     with signals.clean(resumes=True):  # from the first moment: the imports take one, too
         from llamaduo import cli
         from llamaduo.config import Experiment

@@ -44,7 +44,7 @@ def ask(config: Ask) -> None:
 
 
 def main() -> None:
-    """The entry point of the command line."""
+    """Run the command line."""
     cli.launch("ask", Ask, ask)
 
 

@@ -128,15 +128,15 @@ def try_out(
             if isinstance(error, TrialPruned) and error.tokens is not None:
                 tracked.metrics({"train/tokens": error.tokens})
             raise
-        found = measures(round, exp.local.sampling.k, rates)
-        known = {f"sweep/{name}": value for name, value in found.items() if value is not None}
+        measured = measures(round, exp.local.sampling.k, rates)
+        known = {f"sweep/{name}": value for name, value in measured.items() if value is not None}
         tracked.metrics({**known, "train/tokens": round.adapter.training.tokens})
         tracked.tags({"llamaduo.trial_state": "COMPLETE"})
-    return found
+    return measured
 
 
 def measures(round: Round, k: int, rates: Rates) -> dict[str, float | None]:
-    """What a sweep may look for, of one round on dev with K answers to each prompt."""
+    """Return what a sweep may look for, of one round on dev with K answers to each prompt."""
     scores, latency = round.read.judged.scores, round.read.latency
     seconds = None if latency is None else 1000 * latency * k
     usd = None if seconds is None else rates.usd(seconds)
@@ -149,18 +149,18 @@ def measures(round: Round, k: int, rates: Rates) -> dict[str, float | None]:
 
 
 def registered_name(exp: Experiment) -> str:
-    """The model that a task's champions are versions of; what a fake had a part in is apart."""
+    """Name the model that a task's champions are versions of; those of fakes are apart."""
     kinds = (exp.service.kind, exp.local.kind, exp.judge.kind)
     return f"llamaduo-{exp.task.name}" + ("-fake" if "fake" in kinds else "")
 
 
-def _bounded(found: Estimate) -> dict[str, float]:
-    figures = {"": found.value, "_low": found.low, "_high": found.high}
+def _bounded(estimate: Estimate) -> dict[str, float]:
+    figures = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
     return {name: value for name, value in figures.items() if value is not None}
 
 
 def _costs(cost: CostFacts) -> dict[str, float]:
-    """What the run paid and took, and the decision; what nobody knows is left out."""
+    """List what the run paid and took, and the decision; what nobody knows is left out."""
     figures = {"cost/simulated_usd": float(cost.embodied.simulated_usd)}
     for name, bill, seconds, taken in (
         ("spent", cost.spent, cost.seconds_spent, cost.taken_spent),
@@ -171,12 +171,12 @@ def _costs(cost: CostFacts) -> dict[str, float]:
             figures[f"cost/usd_{name}"] = float(bill.usd)
         if taken is not None:
             figures |= machine_time.metrics(bill, taken, f"_{name}")
-    if (found := cost.decision) is not None:
-        figures["cost/service_month"] = float(found.service_month)
-        figures["cost/local_month"] = float(found.local_month)
-        figures |= {f"cost/saving_{x.months}_months": float(x.amount) for x in found.savings}
-        if found.break_even is not None:
-            figures["cost/break_even_months"] = float(found.break_even)
+    if (decision := cost.decision) is not None:
+        figures["cost/service_month"] = float(decision.service_month)
+        figures["cost/local_month"] = float(decision.local_month)
+        figures |= {f"cost/saving_{x.months}_months": float(x.amount) for x in decision.savings}
+        if decision.break_even is not None:
+            figures["cost/break_even_months"] = float(decision.break_even)
     return figures
 
 
@@ -201,8 +201,8 @@ def _record(outcome: Outcome, tracked: Run) -> None:
         tracked.metrics({**costs, **level, "train/tokens": round.tokens}, step=round.number)
         tracked.series(f"train/loss_round_{round.number}", round.losses)
     tags: dict[str, str] = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
-    if (found := outcome.cost.decision) is not None:
-        tags["llamaduo.break_even"] = months(found.break_even, found.searched)
+    if (decision := outcome.cost.decision) is not None:
+        tags["llamaduo.break_even"] = months(decision.break_even, decision.searched)
     if outcome.champion is not None:
         tags["llamaduo.champion"] = outcome.champion.uri
     tracked.tags(tags)

@@ -22,11 +22,11 @@ def unknown(metric: Metric, seen: Estimate | None, needed: float, missing: str) 
 
 def prompts_of(candidate: VerdictTable, service: VerdictTable, metric: Metric) -> tuple[int, str]:
     """Count the prompts that both have, and a remark where one has more."""
-    asked, answered = (set(prompt_means(rows, metric)) for rows in (candidate, service))
-    both = len(asked & answered)
-    if asked == answered:
+    ours, theirs = (set(prompt_means(rows, metric)) for rows in (candidate, service))
+    both = len(ours & theirs)
+    if ours == theirs:
         return both, ""
-    return both, f" (candidate on {len(asked)} prompts, service on {len(answered)}, both on {both})"
+    return both, f" (candidate on {len(ours)} prompts, service on {len(theirs)}, both on {both})"
 
 
 def prompts_more(

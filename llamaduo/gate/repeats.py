@@ -41,7 +41,7 @@ class Condition:
         return float(stdtr(max(1, self.freedom), -abs(self.margin) / math.sqrt(spread)))
 
     def open(self, error: float) -> Iterator[str]:
-        """The prompts that could use up more than an equal part of what the margin has to spare.
+        """Yield the prompts that could use up more than an equal part of what the margin can spare.
 
         That is the variance at which the chance that its sign changes is `error`.
         """
@@ -53,7 +53,7 @@ class Condition:
 
 
 def noise(table: VerdictTable, metric: Metric, repeats: Mapping[str, int]) -> tuple[Floats, int]:
-    """The variance that further repeats can still bring to the score of each response.
+    """Estimate the variance that further repeats can still bring to each response's score.
 
     In the order of `table.responses`; with it the degrees of freedom that it is estimated with. A
     mean over m of M repeats still moves with a variance of s² (1/m - 1/M). s² is a prompt's own,
@@ -93,26 +93,26 @@ class Responses:
         self._left, self._freedom = noise(table, metric, repeats)
 
     def reaching(self, threshold: float) -> "Responses":
-        """The chances that they reach a threshold after all repeats, in place of the scores.
+        """Put the chances that they reach a threshold after all repeats in place of the scores.
 
         Noise spreads scores, so that after few repeats too many lie far out: each is drawn to the
         mean of all by as much as the repeats to come are expected to.
         """
         from scipy.special import ndtr  # slow to import
 
-        made = copy(self)
+        chances = copy(self)
         scores, left = self._scores, self._left
         if not len(scores):
-            return made
+            return chances
         kept = max(0.0, float(scores.var() - left.mean()))
         share = kept / np.where(left > 0, kept + left, 1.0)
         share = np.where(left > 0, share, 1.0)
         off = scores.mean() + share * (scores - scores.mean()) - threshold
         spread = np.sqrt(share * left)
         chance = ndtr(off / np.where(spread > 0, spread, 1.0))
-        made._scores = np.where(spread > 0, chance, (off >= 0).astype(float))
-        made._left = made._scores * (1 - made._scores)
-        return made
+        chances._scores = np.where(spread > 0, chance, (off >= 0).astype(float))
+        chances._left = chances._scores * (1 - chances._scores)
+        return chances
 
     def condition(
         self,
@@ -147,7 +147,7 @@ class Responses:
 
 
 def _after(top: Floats, bottom: Floats, confidence: float, seed: int, gone: float) -> float:
-    """The lower bound that is expected once the noise `gone` is no longer in the standard error.
+    """Expect the lower bound once the noise `gone` is no longer in the standard error.
 
     Minus infinity where there is no bound, since no gate is passed then.
     """

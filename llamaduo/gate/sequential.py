@@ -21,11 +21,11 @@ GROWTH = 1.5  # from look to look
 
 
 def looks(repeats: int) -> tuple[int, ...]:
-    """How many repeats there are at each look; the last is all of them, so M = 10 has five."""
-    found = [min(FIRST, repeats)]
-    while found[-1] < repeats:
-        found.append(min(repeats, math.ceil(GROWTH * found[-1])))
-    return tuple(found)
+    """Return the number of repeats at each look; the last is all of them: M = 10 has five."""
+    ends = [min(FIRST, repeats)]
+    while ends[-1] < repeats:
+        ends.append(min(repeats, math.ceil(GROWTH * ends[-1])))
+    return tuple(ends)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rule:
 
     @property
     def identity(self) -> dict[str, Json]:
-        """All that decides how many verdicts there are: the gate, what it compares with, error."""
+        """Everything that decides the number of verdicts: gate, what it compares with, error."""
         said: list[Json] = [
             [row.prompt_id, row.k, row.m, row.judge, row.similarity, row.precision]
             for row in self.service
@@ -59,40 +59,48 @@ class Rule:
         }
 
     def open(self, rows: Sequence[Judgement]) -> frozenset[str]:
-        """The prompts that want further repeats after a look; none: the decision is settled.
+        """Return the prompts that want further repeats after a look; none: the decision is settled.
 
         A prompt whose noise could not use up an equal part of what the margin has to spare wants
         none, whatever the others do.
         """
         candidate, own = VerdictTable.of(rows), VerdictTable.of(self.service)
         gate = build(self.gate)
-        found = list(gate.conditions(candidate, own, self.repeats, seed=self.seed))
+        conditions = list(gate.conditions(candidate, own, self.repeats, seed=self.seed))
         early = max(1, max(map(len, self.looks.values())) - 1)
         error = self.error / early
-        if failing := [one for one in found if one.margin < 0]:
-            # It takes one that fails for good: the one that is least likely to turn.
-            nearest = min(failing, key=lambda one: one.turns)
+        if failing := [condition for condition in conditions if condition.margin < 0]:
+            # One that fails for good is enough: the one that is least likely to turn.
+            nearest = min(failing, key=lambda condition: condition.turns)
             return frozenset() if nearest.turns <= error else frozenset(nearest.open(error))
-        if math.fsum(one.turns for one in found) <= error:
+        if math.fsum(condition.turns for condition in conditions) <= error:
             return frozenset()
-        each = error / len(found)
-        return frozenset(prompt for one in found if one.turns > each for prompt in one.open(each))
+        each = error / len(conditions)
+        return frozenset(
+            prompt
+            for condition in conditions
+            if condition.turns > each
+            for prompt in condition.open(each)
+        )
 
 
 def rule_for(
     judge: JudgeConfig, gate: GateConfig, service: Sequence[Judgement], *, seed: int
 ) -> Rule | None:
-    """The rule for a judge, or None where M is fixed.
+    """Return the rule for a judge, or None where M is fixed.
 
     It is fixed where no member asks an LLM more than twice or all have `sequential: false`, and
     where the service's own score, without which nothing is decided, is missing.
     """
     named = judge.scorers()
-    repeats = {n: one.repeats if isinstance(one, LlmJudgeConfig) else 1 for n, one in named.items()}
+    repeats = {
+        n: member.repeats if isinstance(member, LlmJudgeConfig) else 1
+        for n, member in named.items()
+    }
     wanted = {
-        name: one
-        for name, one in named.items()
-        if isinstance(one, LlmJudgeConfig) and one.sequential and one.repeats > FIRST
+        name: member
+        for name, member in named.items()
+        if isinstance(member, LlmJudgeConfig) and member.sequential and member.repeats > FIRST
     }
     compared = not gate.compares or any(isinstance(r, Verdict) for r in service)
     if not wanted or not compared:
@@ -100,8 +108,8 @@ def rule_for(
     return Rule(
         gate=gate,
         service=tuple(service),
-        looks={name: looks(one.repeats) for name, one in wanted.items()},
+        looks={name: looks(member.repeats) for name, member in wanted.items()},
         repeats=repeats,
-        error=min(one.error for one in wanted.values()),
+        error=min(member.error for member in wanted.values()),
         seed=seed,
     )

@@ -44,6 +44,6 @@ class Artifact(BaseModel):
 
     @classmethod
     def load(cls, home: Path) -> Self:
-        """The artifact that was saved under `home`."""
+        """Load the artifact that was saved under `home`."""
         facts = json.loads((home / "artifact.json").read_text(encoding="utf-8"))
         return cls.model_validate({**facts, "home": home})

@@ -62,7 +62,7 @@ class Lab:
     explains: bool = True
 
     def run(self, stage: Stage[A], *, round: int | None = None) -> A:
-        """The artifact of a stage: the stored one, or built now, by one process at a time.
+        """Return the artifact of a stage: the stored one, or built now, by one process at a time.
 
         Raises:
             LabError: the stored one cannot be read.
@@ -107,7 +107,7 @@ class Lab:
         return artifact
 
     def _as_kept(self, stage: Stage[A]) -> Stage[A]:
-        """The stage under its former identity, where it is kept under that and no other."""
+        """Return the stage under its former identity, where it is kept under that and no other."""
         stages = self.home / "stages"
         if (stages / f"{stage.name}-{stage.fingerprint}").exists():
             return stage
@@ -119,7 +119,7 @@ class Lab:
         return former if (folder / "record.json").exists() else stage
 
     def _look_up(self, stage: Stage[A], home: Path) -> A | None:
-        """The stored artifact; None where there is none, or one to make again from its rows."""
+        """Load the stored artifact; None where there is none, or one to build again from rows."""
         if not home.exists() and not self._adopts(stage, home):
             return None
         stored = _stored(stage, home)
@@ -241,17 +241,17 @@ class _Clock:
         return self._before
 
     def seconds(self) -> float:
-        """Seconds until now."""
+        """Return the seconds until now."""
         return self._before + time.monotonic() - self._began
 
 
 def _finished(stage: Stage[A], part: Path) -> A | None:
-    """What an earlier start made in whole, and was stopped from recording."""
+    """Load what an earlier start made in whole, and was stopped from recording."""
     try:
-        found = stage.makes.load(part)
+        artifact = stage.makes.load(part)
     except (OSError, ValueError):
         return None
-    return None if found.unfinished else found
+    return None if artifact.unfinished else artifact
 
 
 def _stored(stage: Stage[A], home: Path) -> A:
@@ -271,7 +271,7 @@ def _stored(stage: Stage[A], home: Path) -> A:
 
 
 def _unknown_keys(error: Exception) -> list[str]:
-    """The fields of an artifact that this version does not know, so that a newer one wrote them."""
+    """List the fields of an artifact that this version does not know: a newer one wrote them."""
     if not isinstance(error, ValidationError):
         return []
     extra = (fault for fault in error.errors() if fault["type"] == "extra_forbidden")
@@ -290,7 +290,7 @@ def _record(home: Path) -> dict[str, Any]:
 
 
 def _costs(bill: Bill, taken: machine_time.Taken) -> dict[str, float]:
-    """What a stage paid and took, and beside it what its calls cost when they were first made."""
+    """List what a stage paid and took, and what its calls cost when they were first made."""
     whole = {"cost/simulated_usd": float(bill.simulated_usd)}
     if bill.usd is not None:
         whole["cost/usd"] = whole["cost/service_usd_embodied"] = float(bill.usd)
@@ -304,11 +304,11 @@ def _title(stage: Stage[A], round: int | None) -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions of the libraries that decide numbers, as far as they are installed."""
-    found = {}
+    """Return the versions of the libraries that decide numbers, as far as they are installed."""
+    installed = {}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -41,7 +41,7 @@ def not_reused(stages: Path, stage: Stage[A], round: int | None, *, followed: bo
 
 
 def _records(stages: Path, stage: Stage[A], round: int | None) -> Iterator[Mapping[str, Json]]:
-    """The identities of finished stages of the same kind; the newest first."""
+    """Read the identities of finished stages of the same kind, the newest first."""
     folders = [path for path in stages.glob(f"{stage.name}-*/record.json")]
     for path in sorted(folders, key=lambda path: -path.stat().st_mtime):
         try:

@@ -36,7 +36,7 @@ class StageRun:
 
     @property
     def bill(self) -> Bill:
-        """What the service LLM took when the stage was built."""
+        """The bill of the service LLM when the stage was built."""
         return self.artifact.bill
 
 

@@ -58,13 +58,13 @@ class Step:
     needed: bool = True
 
     def counted(self) -> "Step":
-        """As it adds up: a stored stage asks nothing, one that may not come nothing if low."""
+        """Count the step: a stored stage asks nothing, one that may not come nothing if low."""
         if self.state == "reused":
             return replace(self, calls=Amount(), read=Amount(), written=Amount())
         if self.needed:
             return self
         calls, read, written = (
-            replace(found, low=0) for found in (self.calls, self.read, self.written)
+            replace(amount, low=0) for amount in (self.calls, self.read, self.written)
         )
         return replace(self, calls=calls, read=read, written=written)
 
@@ -82,7 +82,7 @@ class Client:
     limits: Limits | None
 
     def usd(self, step: Step) -> Money | None:
-        """Dollars of a step; None where the price is not known."""
+        """Return the dollars of a step; None where the price is not known."""
         if self.price is None:
             return None
         low, expected, high = (
@@ -92,18 +92,18 @@ class Client:
         return low, expected, high
 
     def seconds(self, step: Step) -> tuple[Amount, str] | None:
-        """How long the limits make it take at least, and the one that does; None: none is set."""
+        """Return how long the limits make it take, and which one does; None: none is set."""
         if self.limits is None:
             return None
-        asked = {"requests": step.calls, "input_tokens": step.read, "output_tokens": step.written}
-        found = []
-        for what, amount in asked.items():
+        amounts = {"requests": step.calls, "input_tokens": step.read, "output_tokens": step.written}
+        bounds = []
+        for what, amount in amounts.items():
             for unit, length in (("second", 1), ("minute", 60)):
                 name = f"{what}_per_{unit}"
                 rate: float | None = getattr(self.limits, name)
                 if rate is not None:
-                    found.append((amount.times(length / rate), f"{name}={rate:g}"))
-        return max(found, key=lambda one: one[0].expected, default=None)
+                    bounds.append((amount.times(length / rate), f"{name}={rate:g}"))
+        return max(bounds, key=lambda bound: bound[0].expected, default=None)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Plan:
     rows: Mapping[str, int]
 
     def total(self, who: Who) -> Step:
-        """All that one service is asked."""
+        """Add up all that one service is asked."""
         whole = Step("total", who=who)
         for step in (step.counted() for step in self.steps if step.who == who):
             whole = replace(

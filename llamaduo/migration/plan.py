@@ -52,15 +52,15 @@ def show(exp: Experiment) -> None:
         ConfigError: a service that is to be asked has no price; the plan is printed before.
         LlamaduoError: the coverage file or a configuration cannot be used.
     """
-    found = plan(exp)
-    print(page(found, exp), flush=True)
-    for client in found.clients:
+    planned = plan(exp)
+    print(page(planned, exp), flush=True)
+    for client in planned.clients:
         if client.problem is not None:
             raise ConfigError(client.problem)
 
 
 def plan(exp: Experiment) -> Plan:
-    """The plan of a migration.
+    """Plan a migration.
 
     Raises:
         LlamaduoError: the coverage file or a configuration cannot be used.
@@ -78,7 +78,7 @@ class _Kept:
 
 @contextmanager
 def _ledger(home: Path) -> Iterator[_Kept | None]:
-    """The ledger where there is one, read without a trace."""
+    """Open the ledger where there is one, to read it without a trace."""
     path = home.resolve() / ledgers.NAME
     if not path.exists():
         yield None
@@ -101,14 +101,14 @@ def _client(who: Who, config: ServiceConfig, exp: Experiment) -> Client:
     try:
         if (gap := services.unsaid(config)) is not None:
             raise ConfigError(f"service={config.name} leaves it to you to set {gap}")
-        found = quote(config, exp.prices)
+        quoted = quote(config, exp.prices)
     except LlamaduoError as error:
         return Client(who, config.name, model, None, "", str(error), limits)
-    return Client(who, config.name, model, found.price, found.source, None, limits)
+    return Client(who, config.name, model, quoted.price, quoted.source, None, limits)
 
 
 def _built(config: ServiceConfig, exp: Experiment) -> Service:
-    """The service, also one that nobody has a price for; it is asked nothing."""
+    """Build the service, also one that nobody has a price for; it is asked nothing."""
     if not isinstance(config, ApiServiceConfig):
         return services.build(config, services.setting(exp))
     from llamaduo.service.live import LiveService
@@ -244,11 +244,11 @@ class _Planner:
     # ------------------------------------------------------------ what asks the judge
 
     def _anchors(self, pairs: Sequence[Pair]) -> Iterator[Step]:
-        """One step for each judge whose scores count: a panel is checked member by member."""
+        """Plan one step for each judge whose scores count: a panel is checked member by member."""
         if self.judge is None:
             yield from (Step("anchor") for _ in self.exp.judge.scorers())
             return
-        texts = [(one.pair, one.text) for one in anchors(pairs)]
+        texts = [(answer.pair, answer.text) for answer in anchors(pairs)]
         step = self._verdicts("anchor", "", texts, self.judge, repeats=1)
         yield replace(step, state=self._state(anchor(self.judge, pairs)))
 
@@ -260,12 +260,12 @@ class _Planner:
         k: int = 1,
         texts: Sequence[str] | None = None,
     ) -> Step:
-        """The verdicts on k answers to each prompt, of up to `longest` tokens, or on the texts."""
+        """Plan the verdicts on k answers to each prompt, of up to `longest` tokens, or on texts."""
         if self.judge is None:
             return Step("judge", label)
         # An answer that is not there yet is taken to be as long as the recorded one.
-        said = texts if texts is not None else [pair.response for pair in pairs]
-        given = list(zip(pairs, said, strict=True))
+        answers = texts if texts is not None else [pair.response for pair in pairs]
+        given = list(zip(pairs, answers, strict=True))
         return self._verdicts("judge", label, given, self.judge, longest, k)
 
     def _verdicts(
@@ -312,7 +312,7 @@ class _Planner:
         requests: Sequence[Request],
         written: Sequence[Amount],
     ) -> Step:
-        """A step of these requests, less those that the ledger has an answer to."""
+        """Plan a step of these requests, less those that the ledger has an answer to."""
         kept = self._kept(service, requests)
         calls = reads = writes = Amount()
         for request, out in zip(requests, written, strict=True):
@@ -328,12 +328,12 @@ class _Planner:
         return Step(stage, label, None, who, calls, reads, writes, len(kept))
 
     def _kept(self, service: Service | None, requests: Sequence[Request]) -> set[str]:
-        """The keys of those requests that the ledger answers."""
+        """Return the keys of those requests that the ledger answers."""
         if service is None or self.kept is None:
             return set()
         mine = fingerprint("service", dict(service.identity))
-        found = self.kept.ledger.look_up([f"{mine}-{request.key}" for request in requests])
-        return {key.removeprefix(f"{mine}-") for key in found}
+        answered = self.kept.ledger.look_up([f"{mine}-{request.key}" for request in requests])
+        return {key.removeprefix(f"{mine}-") for key in answered}
 
 
 def _size(text: str) -> int:
@@ -341,6 +341,6 @@ def _size(text: str) -> int:
 
 
 def _tokens(size: int, most: int) -> Amount:
-    """Tokens that a text of so many bytes takes to write; `most` of them in the high estimate."""
+    """Estimate the tokens of a text of so many bytes; `most` of them in the high estimate."""
     low, expected = (min(size / each, most) for each in BYTES[:2])
     return Amount(low, expected, most)

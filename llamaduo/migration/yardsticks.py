@@ -45,7 +45,7 @@ def shown_name(system: str, shown: int | None) -> str:
 
 
 def examples(train: Sequence[Pair], wanted: int, *, seed: int) -> list[Pair]:
-    """The training pairs that a few-shot prompt shows: the same for a seed, by a hash of the id."""
+    """Choose the training pairs that a few-shot prompt shows: by a hash of seed and id."""
     return sorted(train, key=lambda pair: _place(pair, seed))[:wanted]
 
 
@@ -54,7 +54,7 @@ def _place(pair: Pair, seed: int) -> str:
 
 
 def with_examples(prompt: Prompt, shown: Sequence[Pair]) -> Prompt:
-    """The prompt with pairs before it as turns that went before; its id stays.
+    """Put pairs before a prompt as turns that went before; its id stays.
 
     A system message stays in front; those of the pairs are left out.
     """
@@ -78,15 +78,15 @@ def few_shot(
     max_new_tokens: int,
     seed: int,
 ) -> tuple[list[Prompt], int]:
-    """The prompts with `wanted` examples, or with as many as fit all of them; and how many.
+    """Give the prompts `wanted` examples, or as many as fit all of them; return how many.
 
     All prompts have the same examples, so that systems are compared and not their prompts.
     """
     shown = examples(train, wanted, seed=seed)
     while shown:
-        asked = [with_examples(prompt, shown) for prompt in prompts]
-        if all(local.fits(prompt, max_new_tokens) for prompt in asked):
-            return asked, len(shown)
+        longer = [with_examples(prompt, shown) for prompt in prompts]
+        if all(local.fits(prompt, max_new_tokens) for prompt in longer):
+            return longer, len(shown)
         shown = shown[:-1]
     return list(prompts), 0
 

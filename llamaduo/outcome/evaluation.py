@@ -16,10 +16,10 @@ from llamaduo.stats.table import METRICS
 
 
 def evaluate(exp: Experiment, migration: Migration, anchors: Sequence[AnchorTable]) -> Evaluation:
-    """All that the verdicts on test tell beside the scores; `anchors` are stored anchor tables."""
+    """Collect what the verdicts on test tell beside the scores."""
     confidence, seed = exp.gate.confidence, exp.seed
     rows = {name: read.judged.rows() for name, read in migration.test.items()}
-    names = {row.judge for found in rows.values() for row in found}
+    names = {row.judge for judged in rows.values() for row in judged}
     members = exp.judge.scorers()
     judges = {name: _family(members.get(name)) for name in names}
     families = _families(exp, rows)
@@ -52,17 +52,21 @@ def _comparisons(
     pairs = [("tuned", other) for other in rows if other != "tuned"] if "tuned" in rows else []
     if {"service", "base"} <= rows.keys():
         pairs.append(("service", "base"))
-    found = []
+    comparisons = []
     for system, other in pairs:
         for metric in METRICS:
-            made = compare(rows[system], rows[other], metric, confidence=confidence, seed=seed)
-            if made is not None:
-                found.append(Paired(system=system, other=other, metric=metric, found=made))
-    return found
+            comparison = compare(
+                rows[system], rows[other], metric, confidence=confidence, seed=seed
+            )
+            if comparison is not None:
+                comparisons.append(
+                    Paired(system=system, other=other, metric=metric, found=comparison)
+                )
+    return comparisons
 
 
 def is_llm(config: JudgeConfig) -> bool:
-    """Whether an LLM has a part in the verdicts."""
+    """Return whether an LLM has a part in the verdicts."""
     return any(isinstance(member, LlmJudgeConfig) for member in config.scorers().values())
 
 
@@ -73,18 +77,19 @@ def _family(config: Any) -> str | None:
 
 
 def _families(exp: Experiment, rows: Mapping[str, object]) -> dict[str, str | None]:
-    """The families of the systems that are models; a copy has none."""
+    """Name the families of the systems that are models; a copy has none."""
     local = family_of(getattr(exp.local, "hub_id", exp.local.name))
-    found = dict.fromkeys(rows, None) | {"base": local, "tuned": local}
-    return found | {"service": family_of(getattr(exp.service, "model", exp.service.name))}
+    families = dict.fromkeys(rows, None) | {"base": local, "tuned": local}
+    return families | {"service": family_of(getattr(exp.service, "model", exp.service.name))}
 
 
 def _lengths(migration: Migration) -> dict[Unit, float]:
-    """Words of each answer over the words of its reference; left out where either has none."""
+    """Divide the words of each answer by those of its reference; left out where it has none."""
     references = {p.id: len(words(p.response)) for p in migration.coverage.split("test")}
     return {
-        (name, one.prompt_id, one.k): len(words(one.text)) / references[one.prompt_id]
+        (name, response.prompt_id, response.k): len(words(response.text))
+        / references[response.prompt_id]
         for name, read in migration.test.items()
-        for one in read.responses
-        if references.get(one.prompt_id)
+        for response in read.responses
+        if references.get(response.prompt_id)
     }

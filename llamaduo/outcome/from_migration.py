@@ -128,8 +128,14 @@ def _system(exp: Experiment, read: Assessed, base: VerdictTable) -> dict[str, An
     return {
         "name": read.name,
         "scores": read.judged.scores,
-        "over_base": {name: one.difference for name, one in compared.items() if one is not None},
-        "over_base_p": {name: one.p for name, one in compared.items() if one is not None},
+        "over_base": {
+            name: comparison.difference
+            for name, comparison in compared.items()
+            if comparison is not None
+        },
+        "over_base_p": {
+            name: comparison.p for name, comparison in compared.items() if comparison is not None
+        },
         "prompts": _prompts(read.judged.rows()),
     }
 
@@ -165,10 +171,10 @@ def _per_thousand(price: Price | None, runs: StageRuns) -> Decimal | None:
 
 
 def readings(exp: Experiment, migration: Migration) -> list[Reading]:
-    """What each judge makes of each system: the rounds on dev, the service there, all on test."""
+    """List each judge's scores of each system: rounds and service on dev, all on test."""
     best = migration.best
     reads: list[tuple[Assessed, Literal["dev", "test"], int | None, int]] = [
-        *((one.read, "dev", one.number, one.pool) for one in migration.rounds),
+        *((round.read, "dev", round.number, round.pool) for round in migration.rounds),
         *((read, "dev", None, 0) for read in [migration.yardstick] if read is not None),
         *(
             (read, "test", None, best.pool if key == "tuned" else 0)
@@ -200,8 +206,8 @@ def readings(exp: Experiment, migration: Migration) -> list[Reading]:
 def _prompts(rows: Sequence[Judgement]) -> list[PromptScores]:
     similarity, precision = (by_prompt(rows, metric) for metric in METRICS)
     return [
-        PromptScores(prompt_id=key, similarity=found, precision=precision[key])
-        for key, found in similarity.items()
+        PromptScores(prompt_id=key, similarity=scores, precision=precision[key])
+        for key, scores in similarity.items()
     ]
 
 
@@ -224,8 +230,8 @@ def examples(migration: Migration) -> list[Example]:
 
 
 def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
-    said = {name: found.get(pair.id, UNANSWERED) for name, found in firsts.items()}
-    base, tuned = said["base"].scores, said["tuned"].scores
+    answers = {name: first.get(pair.id, UNANSWERED) for name, first in firsts.items()}
+    base, tuned = answers["base"].scores, answers["tuned"].scores
     if base is None or tuned is None:
         return None
     return Example(
@@ -233,12 +239,12 @@ def _example(pair: Pair, firsts: dict[str, dict[str, Said]]) -> Example | None:
         prompt=pair.prompt.user,
         reference=pair.response,
         gain=tuned[0] - base[0],
-        **said,
+        **answers,
     )
 
 
 def _firsts(read: Assessed) -> dict[str, Said]:
-    """The first answer to each prompt, with the judge's scores and reason, or why it has none."""
+    """Read the first answer to each prompt, with the judge's scores and reason, or its cause."""
     judged: dict[str, list[Judgement]] = defaultdict(list)
     for row in read.judged.rows():
         if row.k == 0:

@@ -47,7 +47,7 @@ class PromptScores(Record):
     precision: tuple[float, ...]
 
     def of(self, metric: Metric) -> tuple[float, ...]:
-        """The scores in one metric."""
+        """Return the scores in one metric."""
         return self.similarity if metric == "similarity" else self.precision
 
 
@@ -251,5 +251,5 @@ class Outcome(Record):
     evaluation: Evaluation = Evaluation()
 
     def system(self, role: str) -> SystemFacts | None:
-        """The first system of a role."""
+        """Return the first system of a role; None where there is none."""
         return next((system for system in self.systems if system.role == role), None)

@@ -21,13 +21,13 @@ class Named:
 
 
 def known(reports: Path) -> list[Path]:
-    """The folders of reports that have an outcome, newest first."""
-    found = [path.parent for path in reports.glob(f"*/{KEPT}")]
-    return sorted(found, key=lambda folder: (-(folder / KEPT).stat().st_mtime, folder.name))
+    """List the folders of reports that have an outcome, newest first."""
+    folders = [path.parent for path in reports.glob(f"*/{KEPT}")]
+    return sorted(folders, key=lambda folder: (-(folder / KEPT).stat().st_mtime, folder.name))
 
 
 def load(asked: Sequence[str], reports: Path) -> list[Named]:
-    """The outcomes of the runs that were asked for, called A, B, C … where they are several.
+    """Load the outcomes of the runs that were asked for, called A, B, C … where they are several.
 
     Each is asked for by a path (the folder of a report, or its outcome.json), by the name of such a
     folder under `reports`, by the start of the run's id, or by the run's name where one run has it.
@@ -49,13 +49,13 @@ def load(asked: Sequence[str], reports: Path) -> list[Named]:
 
 
 def letters(number: int) -> str:
-    """A, B … Z, AA, AB …"""
+    """Return the letters of a number: A, B … Z, AA, AB …"""
     more, last = divmod(number, 26)
     return (letters(more - 1) if more else "") + chr(ord("A") + last)
 
 
 def read(folder: Path) -> Outcome:
-    """The outcome that a report's folder holds.
+    """Read the outcome that a report's folder holds.
 
     Raises:
         DataError: it cannot be read.
@@ -76,12 +76,12 @@ def _find(word: str, reports: Path) -> Path:
         if word and (folder / KEPT).is_file() and (folder != path.parent or path.name == KEPT):
             return folder.resolve()
     folders = known(reports)
-    found = [folder for folder in folders if _matches(word, folder)]
-    if len(found) == 1:
-        return found[0].resolve()
-    if found:
+    matching = [folder for folder in folders if _matches(word, folder)]
+    if len(matching) == 1:
+        return matching[0].resolve()
+    if matching:
         raise DataError(
-            f"runs: {len(found)} runs are called {word!r}; name one of them: {_listed(found)}"
+            f"runs: {len(matching)} runs are called {word!r}; name one of them: {_listed(matching)}"
         )
     if not folders:
         raise DataError(

@@ -25,7 +25,7 @@ class ServiceAnswers(Answers):
 
 
 def request_of(prompt: Prompt, *, max_tokens: int) -> Request:
-    """The request for a second answer: the prompt as it stands."""
+    """Make the request for a second answer: the prompt as it stands."""
     return Request(id=prompt.id, messages=prompt.messages, max_tokens=max_tokens, purpose="answer")
 
 
@@ -37,7 +37,7 @@ def answer(
     system: str = "",
     split: str = "",
 ) -> Stage[ServiceAnswers]:
-    """The stage that asks the service LLM each prompt once more."""
+    """Define the stage that asks the service LLM each prompt once more."""
     identity: dict[str, Json] = {
         "version": VERSION,
         "service": service.identity,

@@ -26,12 +26,12 @@ class Asked:
 
     @property
     def unfinished(self) -> int:
-        """How many failures are not final."""
+        """The number of failures that are not final."""
         return sum(not row.final for row in self.failures)
 
     @property
     def cause(self) -> str | None:
-        """Why the first that failed did."""
+        """The cause of the first failure."""
         return self.failures[0].cause if self.failures else None
 
 
@@ -43,7 +43,7 @@ def ask(
     what: str,
     read: Read | None = None,
 ) -> Asked:
-    """The outcomes of all requests, kept in `home/outcomes.jsonl` as they come.
+    """Ask all requests, and keep the outcomes in `home/outcomes.jsonl` as they come.
 
     With `read`, each reply must be one that it can read (see `structured.ask_for`). A request that
     an earlier start got a completion or a final failure for is not asked again.
@@ -74,7 +74,7 @@ def ask(
 
 
 def accounted(home: Path) -> bool:
-    """Whether the rows that a start finds were paid for, and reported, by a start that finished."""
+    """Return whether the rows in a folder were paid for, and reported, by a start that finished."""
     return (home / "artifact.json").exists()
 
 
@@ -89,5 +89,5 @@ def _outcomes(
 
 
 def _last(rows: Sequence[Record]) -> dict[str, Completion | Failure]:
-    """By request: one that failed for a while may have been asked again."""
+    """Keep the last outcome of each request: one that failed may have been asked again."""
     return {row.request_id: row for row in rows if isinstance(row, Completion | Failure)}

@@ -62,7 +62,7 @@ class Coverage(Artifact):
     card: DataCard
 
     def split(self, name: str) -> list[Pair]:
-        """The pairs of train, dev or test."""
+        """Read the pairs of train, dev or test."""
         return read_jsonl(self.home / f"{name}.jsonl", Pair)
 
     def publish(self, run: Run) -> None:
@@ -76,7 +76,7 @@ class Coverage(Artifact):
 
 
 def source_of(task: TaskConfig) -> Path:
-    """The coverage file that the configuration names.
+    """Find the coverage file that the configuration names.
 
     Raises:
         DataError: there is no such file.
@@ -93,7 +93,7 @@ def source_of(task: TaskConfig) -> Path:
 
 
 def collect(task: TaskConfig, *, near: Dedup, seed: int) -> Stage[Coverage]:
-    """The stage that turns the task's coverage file into train, dev and test.
+    """Define the stage that turns the task's coverage file into train, dev and test.
 
     `near` says what a near copy is. One across the splits is counted and left: where prompts follow
     a template, all would be each other's.
@@ -150,7 +150,7 @@ def _near_copies(splits: Mapping[str, list[Pair]], near: Dedup) -> int:
 
 
 def read_pairs(content: bytes, task: TaskConfig) -> tuple[list[Pair], list[Reject]]:
-    """The usable pairs of a coverage file, and a reject for every other row."""
+    """Read the usable pairs of a coverage file, and a reject for every other row."""
     reader = _Reader(task)
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if line.strip():
@@ -256,7 +256,7 @@ def split(
     seed: int,
     kept: Path | None = None,
 ) -> dict[str, list[Pair]]:
-    """The pairs as train, dev and test, in an order that the seed decides.
+    """Split the pairs into train, dev and test, in an order that the seed decides.
 
     Raises:
         DataError: too few for each; the message names the file in which the rejects are `kept`.

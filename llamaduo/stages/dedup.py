@@ -21,14 +21,14 @@ class Pool(Artifact):
     """The training pool after a round of synthesis: what was there, and what is new, in order."""
 
     def pairs(self) -> list[Pair]:
-        """Every pair to train on."""
+        """Read every pair to train on."""
         return read_jsonl(self.home / "pool.jsonl", Pair)
 
 
 def dedup(
     pool: Sequence[Pair], new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup
 ) -> Stage[Pool]:
-    """The stage that adds to the pool what is new in `new` and far from the held-out pairs."""
+    """Define the stage that adds to the pool what is new and far from the held-out pairs."""
     identity: dict[str, Json] = {
         "version": VERSION,
         "pool": digest(pool),
@@ -53,7 +53,7 @@ def dedup(
 
 
 def distinct(kept: Sequence[Pair], new: Sequence[Pair], config: Dedup) -> list[Pair]:
-    """The first of each cluster of near copies in `new`, unless `kept` has one of that cluster.
+    """Keep the first of each cluster of near copies in `new`, unless `kept` has one of it.
 
     Two pairs are near copies when their texts, prompt and response together, are; a cluster is all
     that a chain of near copies links. Comparing whole pairs keeps apart, say, the many rows of a
@@ -76,7 +76,7 @@ def distinct(kept: Sequence[Pair], new: Sequence[Pair], config: Dedup) -> list[P
 
 
 def decontaminate(new: Sequence[Pair], held_out: Sequence[Pair], config: Dedup) -> list[Pair]:
-    """The pairs of `new` whose prompt is no near copy of a held-out prompt."""
+    """Keep the pairs of `new` whose prompt is no near copy of a held-out prompt."""
     texts = [row.prompt.user for row in (*held_out, *new)]
     border = len(held_out)
     close = {j - border for i, j in near_copies(texts, config) if i < border <= j}

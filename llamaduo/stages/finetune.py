@@ -43,7 +43,7 @@ def finetune(
     dev: Sequence[Pair] = (),
     trial: Trial | None = None,
 ) -> Stage[Adapter]:
-    """The stage that trains from the base on every pair of the pool.
+    """Define the stage that trains from the base on every pair of the pool.
 
     `dev` is looked at for early stopping and for `trial`, which may end the run with TrialPruned:
     then there is no adapter, and nothing to go on from.

@@ -20,7 +20,7 @@ class Answers(Artifact):
     """Responses to a set of prompts, in `responses.jsonl`."""
 
     def responses(self) -> list[Response]:
-        """All responses, by prompt and k."""
+        """Read all responses, by prompt and k."""
         rows = read_jsonl(self.home / "responses.jsonl", Response)
         return sorted(rows, key=lambda row: (row.prompt_id, row.k))
 
@@ -41,7 +41,7 @@ def infer(
     system: str = "",
     split: str = "",
 ) -> Stage[Answers]:
-    """The stage that asks the local LLM; `adapter` None asks the untuned base."""
+    """Define the stage that asks the local LLM; `adapter` None asks the untuned base."""
     identity: dict[str, Json] = {
         "version": VERSION,
         "local": local.identity(hparams),

@@ -47,7 +47,7 @@ class Judged(Artifact):
     left_out: int = 0
 
     def table(self, test_set: str | None = None) -> VerdictTable:
-        """The last that was said of each response and repeat, on that test set where one is named.
+        """Read the last row of each response and repeat, of that test set where one is named.
 
         Raises:
             DataError: they are on another test set, or the file is not whole.
@@ -55,7 +55,7 @@ class Judged(Artifact):
         return parquet.read(self.home / TABLE, test_set)
 
     def rows(self) -> list[Judgement]:
-        """The last that each judge said of a response and repeat, by prompt, k, judge and m."""
+        """Read the last row of each judge on a response and repeat, by prompt, k, judge and m."""
         rows = read_rows(self.home / "verdicts.jsonl", Verdict, JudgeFailure)
         last = _last(rows)
         return [last[key] for key in sorted(last)]
@@ -72,9 +72,9 @@ Key: TypeAlias = tuple[str, int, str, int]
 
 
 def _last(rows: Iterable[Record]) -> dict[Key, Judgement]:
-    """By prompt, k, judge and m: a failure that was not final may have been tried again."""
-    found = (row for row in rows if isinstance(row, Judgement))
-    return {(r.prompt_id, r.k, r.judge, r.m): r for r in found}
+    """Keep the last row of each prompt, k, judge and m: a failure may have been tried again."""
+    judgements = (row for row in rows if isinstance(row, Verdict | JudgeFailure))
+    return {(r.prompt_id, r.k, r.judge, r.m): r for r in judgements}
 
 
 def assess(
@@ -88,7 +88,7 @@ def assess(
     split: str = "",
     rule: Rule | None = None,
 ) -> Stage[Judged]:
-    """The stage that judges responses to the prompts of pairs, with their recorded responses.
+    """Define the stage that judges responses to the prompts of pairs by their recorded ones.
 
     With a `rule`, repeats are asked for look by look, of the prompts that it still wants them for;
     what it is made of then belongs to the identity.
@@ -118,21 +118,21 @@ def assess(
             ):
                 rows.add(row)
             last = _last(rows.done)
-        found = list(last.values())
+        judgements = list(last.values())
         old = before if accounted(home) else {}
         bill = Bill.total(
             row.bill.kept() if row is old.get(key) else row.bill for key, row in last.items()
         )
-        unfinished = sum(map(_may_yet_succeed, found))
+        unfinished = sum(map(_may_yet_succeed, judgements))
         judged = Judged(
             home=home, scores=None, test_set=digest(pairs), bill=bill, unfinished=unfinished
         )
         table = VerdictTable.of(judged.rows(), judged.test_set)
         parquet.write(table, home / TABLE)
         scores = summarise(table, confidence=confidence, seed=seed)
-        failures = sum(isinstance(row, JudgeFailure) for row in found)
+        failures = sum(isinstance(row, JudgeFailure) for row in judgements)
         metrics = {"failures": failures} if scores is None else scores.flat()
-        left_out = 0 if rule is None else wanted - len(found)
+        left_out = 0 if rule is None else wanted - len(judgements)
         if rule is not None:
             metrics = metrics | {"repeats_left_out": left_out, "repeats_of_all": wanted}
         return judged.model_copy(
@@ -162,7 +162,7 @@ class _Asking:
         self._rule = rule
 
     def rows(self, responses: Sequence[Response]) -> Iterator[Judgement]:
-        """The rows that are left, as they come; each is in the file when the next is asked for."""
+        """Yield the rows that are left, as they come; each is kept before the next is asked for."""
         looks = {} if self._rule is None else self._rule.looks
         for member in self._members:
             if member.name not in looks:
@@ -176,7 +176,7 @@ class _Asking:
                 if at + 1 < len(ends):
                     yield from self._asked(member, responses, range(ends[at], ends[at + 1]))
             wanting = self._rule.open(self._up_to(at))
-            responses = [one for one in responses if one.prompt_id in wanting]
+            responses = [response for response in responses if response.prompt_id in wanting]
             if not responses:
                 return
 
@@ -186,7 +186,7 @@ class _Asking:
         return member.assess(_to_judge(member, self._pairs, responses, repeats, self.done))
 
     def _up_to(self, look: int) -> list[Judgement]:
-        """The rows that there were at a look, also where an earlier start went further."""
+        """List the rows that there were at a look, also where an earlier start went further."""
         assert self._rule is not None
         seen = {name: ends[: look + 1][-1] for name, ends in self._rule.looks.items()}
         last = _last(self._file.done).values()
@@ -200,7 +200,7 @@ def _to_judge(
     repeats: Iterable[int],
     done: Container[Key],
 ) -> list[Item]:
-    """What of these repeats a judge has not done yet."""
+    """List what of these repeats a judge has not done yet."""
     repeats = tuple(repeats)
     items = []
     for response in responses:
@@ -225,7 +225,7 @@ class Anchored(Artifact):
 
 
 def anchor(judge: Judge, pairs: Sequence[Pair]) -> Stage[Anchored]:
-    """The stage that has one judge rank the anchors of some pairs before it is believed.
+    """Define the stage that has one judge rank the anchors of some pairs before it is believed.
 
     A panel is checked member by member: in a mean, a sound one would hide an unsound one.
 

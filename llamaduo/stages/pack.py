@@ -37,7 +37,7 @@ def pack(
     max_new_tokens: int,
     seed: int,
 ) -> Stage[PackedBundle]:
-    """The stage that packs a champion, with all that a new process needs to answer as it does."""
+    """Define the stage that packs a champion, with all that a new process needs to answer."""
     if isinstance(config, HfLocalConfig) and config.weights not in ("auto", "hub"):
         # The champion is asked from other folders than this one.
         there = str(Path(config.weights).expanduser().resolve())

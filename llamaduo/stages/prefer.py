@@ -32,7 +32,7 @@ class Compared(Artifact):
     rate: WinRate | None
 
     def rows(self) -> list[Preference | JudgeFailure]:
-        """The last that was said of each response, by prompt and k."""
+        """Read the last row of each response, by prompt and k."""
         last = _last(read_rows(self.home / "preferences.jsonl", Preference, JudgeFailure))
         return [last[key] for key in sorted(last)]
 
@@ -58,12 +58,14 @@ def compare(
     system: str = "",
     split: str = "",
 ) -> Stage[Compared]:
-    """The stage that has responses compared with another answer to each prompt, by prompt id."""
+    """Define the stage that compares responses with another answer to each prompt, by its id."""
     by_id = {prompt.id: prompt for prompt in prompts}
     matches = [
-        AnswerPair(prompt=by_id[one.prompt_id], response=one, against=against[one.prompt_id])
-        for one in responses
-        if one.prompt_id in against
+        AnswerPair(
+            prompt=by_id[response.prompt_id], response=response, against=against[response.prompt_id]
+        )
+        for response in responses
+        if response.prompt_id in against
     ]
     identity: dict[str, Json] = {
         "version": VERSION,
@@ -77,7 +79,11 @@ def compare(
         with RowFile(home / "preferences.jsonl", Preference, JudgeFailure) as rows:
             before = _last(rows.done)
             done = {key for key, row in before.items() if not _may_yet_succeed(row)}
-            left = [one for one in matches if (one.prompt.id, one.response.k) not in done]
+            left = [
+                response
+                for response in matches
+                if (response.prompt.id, response.response.k) not in done
+            ]
             for row in bar(
                 judge.compare(left),
                 total=len(matches),
@@ -91,11 +97,11 @@ def compare(
         bill = Bill.total(
             row.bill.kept() if row is old.get(key) else row.bill for key, row in last.items()
         )
-        made = Compared(
+        compared = Compared(
             home=home, rate=None, bill=bill, unfinished=sum(map(_may_yet_succeed, last.values()))
         )
-        rate = win_rate(made.rows(), confidence=confidence, seed=seed)
-        return made.model_copy(update={"rate": rate, "metrics": _metrics(rate, len(matches))})
+        rate = win_rate(compared.rows(), confidence=confidence, seed=seed)
+        return compared.model_copy(update={"rate": rate, "metrics": _metrics(rate, len(matches))})
 
     return Stage("compare", Compared, identity, run, system, split)
 
@@ -107,5 +113,5 @@ def _may_yet_succeed(row: Record) -> bool:
 def _metrics(rate: WinRate | None, matches: int) -> dict[str, float]:
     if rate is None:
         return {"failures": matches}
-    found = {"win_rate": rate.rate.value, "wins": rate.wins, "ties": rate.ties}
-    return found | {"losses": rate.losses, "flips": rate.flips, "failures": rate.failures}
+    counts = {"win_rate": rate.rate.value, "wins": rate.wins, "ties": rate.ties}
+    return counts | {"losses": rate.losses, "flips": rate.flips, "failures": rate.failures}

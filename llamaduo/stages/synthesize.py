@@ -72,7 +72,7 @@ class Synthesis(Artifact):
     cause: str | None
 
     def pairs(self) -> list[Pair]:
-        """The new pairs, by seed."""
+        """Read the new pairs, by seed."""
         return read_jsonl(self.home / "pairs.jsonl", Pair)
 
     def publish(self, run: Run) -> None:
@@ -93,7 +93,7 @@ class Written(Record):
 
 
 def request_of(seed_pair: Pair, *, topic: str, pairs: int, max_tokens: int, sample: int) -> Request:
-    """The request for more pairs like one training pair."""
+    """Make the request for more pairs like one training pair."""
     instruction, response = seed_pair.prompt.user, seed_pair.response
     mark, blocks = fenced([("instruction", instruction), ("response", response)])
     text = PROMPT.substitute(
@@ -117,7 +117,7 @@ def request_of(seed_pair: Pair, *, topic: str, pairs: int, max_tokens: int, samp
 def seeds_of(
     train: Sequence[Pair], config: SynthesisConfig, *, round: int, seed: int
 ) -> list[Pair]:
-    """The training pairs that are shown to the service LLM in one round."""
+    """Choose the training pairs that are shown to the service LLM in one round."""
     if config.seeds is None or config.seeds >= len(train):
         return list(train)
     return random.Random(f"{seed} {round}").sample(list(train), config.seeds)
@@ -133,7 +133,7 @@ def synthesize(
     round: int,
     seed: int,
 ) -> Stage[Synthesis]:
-    """The stage that has more pairs written for one round, from seeds in train alone."""
+    """Define the stage that has more pairs written for one round, from seeds in train alone."""
     seeds = seeds_of(train, config, round=round, seed=seed)
     # Round r asks for sample r − 1, so that every round gets texts of its own.
     requests = [
@@ -177,7 +177,7 @@ def synthesize(
 def _sorted(
     seeds: Sequence[Pair], requests: Sequence[Request], asked: Asked, round: int
 ) -> tuple[list[Pair], list[Refused]]:
-    """The new pairs by seed, as many as each reply has, and what became none."""
+    """Sort the new pairs by seed, as many as each reply has, and list what became none."""
     replies = {row.request_id: row for row in asked.completions}
     pairs: list[Pair] = []
     refused = [Refused(seed_id=row.request_id, reason=row.cause) for row in asked.failures]
@@ -216,29 +216,29 @@ class NewPairs:
 
 
 def contents_of(request: Request, reply: Completion) -> NewPairs:
-    """The pairs of a synthesis reply, in order, more or fewer than were asked for.
+    """Read the pairs of a synthesis reply, in order, more or fewer than were asked for.
 
     Of a reply that is cut off or broken, those that are whole.
 
     Raises:
         ValueError: there is none.
     """
-    found = own_objects(request, reply)
-    new = pairs_in(found.objects)
+    own = own_objects(request, reply)
+    new = pairs_in(own.objects)
     if not new.pairs:
-        wrong = new.faults[0] if new.faults else found.broken
+        wrong = new.faults[0] if new.faults else own.broken
         missing(reply, "pair of instruction and response", wrong)
     return new
 
 
 def pairs_in(objects: Iterable[Mapping[str, Any]]) -> NewPairs:
-    """The pairs in objects: one that lists them in its contents, or each a pair itself."""
+    """Read the pairs in objects: one that lists them in its contents, or each a pair itself."""
     entries: list[Any] = []
-    for one in objects:
-        if isinstance(one.get("contents"), list):
-            entries += one["contents"]
-        elif one.keys() & Entry.model_fields.keys():
-            entries.append(one)
+    for item in objects:
+        if isinstance(item.get("contents"), list):
+            entries += item["contents"]
+        elif item.keys() & Entry.model_fields.keys():
+            entries.append(item)
     pairs: dict[int, tuple[str, str]] = {}
     faults = []
     for number, entry in enumerate(entries):
