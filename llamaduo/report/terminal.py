@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llamaduo.base import format, terminal
+from llamaduo.migration.yardsticks import SYSTEMS
 from llamaduo.outcome import Outcome, SystemFacts
 from llamaduo.report import cost as costs
 from llamaduo.report import figures, words
 from llamaduo.stats.table import METRICS
 
-ROLES = ("tuned", "base", "few_shot", "service", "copy")
 HEAD = 15
 
 
@@ -75,5 +75,6 @@ def _cells(system: SystemFacts) -> tuple[str, str, str, str]:
 
 
 def ordered(outcome: Outcome) -> list[SystemFacts]:
-    """The systems in the order in which a reader asks for them."""
-    return sorted(outcome.systems, key=lambda system: ROLES.index(system.role))
+    """Put the systems in the order of telling; an outcome of version 0.1.0 has another."""
+    order = list(dict.fromkeys(SYSTEMS.values()))
+    return sorted(outcome.systems, key=lambda system: order.index(system.role))
