@@ -14,9 +14,9 @@ SEED = 0
 
 
 def joined(outcome: Outcome, held: Kept, verdicts: Sequence[Verdict]) -> Outcome:
-    """The outcome with a person's verdicts in it; those of the same person before are replaced."""
+    """Put a person's verdicts into an outcome; those of the same person before are replaced."""
     person = verdicts[0].judge
-    pool = next((one.pool for one in outcome.rounds if one.number == outcome.best), 0)
+    pool = next((row.pool for row in outcome.rounds if row.number == outcome.best), 0)
     similarity, precision = (by_prompt(verdicts, metric) for metric in METRICS)
     reading = Reading(
         judge=person,
@@ -26,30 +26,30 @@ def joined(outcome: Outcome, held: Kept, verdicts: Sequence[Verdict]) -> Outcome
         pool=pool,
         scores=summarise(verdicts, confidence=CONFIDENCE, seed=SEED),
         prompts=tuple(
-            PromptScores(prompt_id=key, similarity=found, precision=precision[key])
-            for key, found in similarity.items()
+            PromptScores(prompt_id=key, similarity=scores, precision=precision[key])
+            for key, scores in similarity.items()
         ),
     )
-    readings = [one for one in outcome.readings if one.judge != person]
-    people = [one for one in outcome.evaluation.people if one.person != person]
+    readings = [row for row in outcome.readings if row.judge != person]
+    people = [row for row in outcome.evaluation.people if row.person != person]
     people += check(held.verdicts.get("tuned", []), verdicts)
     evaluation = outcome.evaluation.model_copy(update={"people": tuple(people)})
     return outcome.model_copy(update={"readings": (*readings, reading), "evaluation": evaluation})
 
 
 def check(judged: Sequence[Verdict], person: Sequence[Verdict]) -> Iterator[Checked]:
-    """Of each judge and metric, how it does against a person on the answers that both scored."""
-    looked_at = {(one.prompt_id, one.k) for one in person}
-    for judge in dict.fromkeys(one.judge for one in judged):
+    """Compare each judge with a person, by metric, on the answers that both scored."""
+    looked_at = {(row.prompt_id, row.k) for row in person}
+    for judge in dict.fromkeys(row.judge for row in judged):
         both = [v for v in judged if v.judge == judge and (v.prompt_id, v.k) in looked_at]
-        shared = {(one.prompt_id, one.k) for one in both}
-        theirs = [one for one in person if (one.prompt_id, one.k) in shared]
+        shared = {(row.prompt_id, row.k) for row in both}
+        theirs = [row for row in person if (row.prompt_id, row.k) in shared]
         if not both:
             continue
         rows: list[Judgement] = [*both, *theirs]
         for metric in METRICS:
-            found = agreement({"tuned": rows}, metric, confidence=CONFIDENCE, seed=SEED)
-            (rank,) = found.correlations
+            agreed = agreement({"tuned": rows}, metric, confidence=CONFIDENCE, seed=SEED)
+            (rank,) = agreed.correlations
             yield Checked(
                 person=person[0].judge,
                 judge=judge,

@@ -36,24 +36,24 @@ class Setting:
 
 
 def systems(runs: Sequence[Named]) -> list[str]:
-    """The names of all systems, tuned first, then as the runs have them."""
-    found = [system for run in runs for system in run.outcome.systems]
-    first = [system.name for system in found if system.role == "tuned"]
-    return list(dict.fromkeys([*first, *(system.name for system in found)]))
+    """List the names of all systems, tuned first, then as the runs have them."""
+    systems = [system for run in runs for system in run.outcome.systems]
+    first = [system.name for system in systems if system.role == "tuned"]
+    return list(dict.fromkeys([*first, *(system.name for system in systems)]))
 
 
 def system(outcome: Outcome, name: str) -> SystemFacts | None:
-    """A run's system by its name, None where the run did not read it on test."""
-    return next((one for one in outcome.systems if one.name == name), None)
+    """Find a run's system by its name; None where the run did not read it on test."""
+    return next((system for system in outcome.systems if system.name == name), None)
 
 
 def obstacles(runs: Sequence[Named]) -> list[str]:
-    """Why figures of these runs cannot be held against each other, in words; none where they can.
+    """Say why figures of these runs cannot be compared; nothing where they can.
 
     Scores belong to a test set and a judge: with another of either a difference says nothing of the
     systems.
     """
-    found = []
+    reasons = []
     tests = _tests(runs)
     if len(set(tests)) > 1:
         parts = [
@@ -61,7 +61,7 @@ def obstacles(runs: Sequence[Named]) -> list[str]:
             f"of task {runs[at].outcome.task}, fingerprint {key}"
             for key, who, at in _groups(runs, tests)
         ]
-        found.append(f"the test sets differ ({'; '.join(parts)})")
+        reasons.append(f"the test sets differ ({'; '.join(parts)})")
     judges = [_judge(run.outcome) for run in runs]
     if len(set(judges)) > 1:
         groups = _groups(runs, judges)
@@ -69,32 +69,32 @@ def obstacles(runs: Sequence[Named]) -> list[str]:
         alike = len(set(names)) < len(names)
         parts = [f"{who}: {name}" for (_, who, _), name in zip(groups, names, strict=True)]
         same = ", of one name but not of one content" if alike else ""
-        found.append(f"the judges differ ({'; '.join(parts)}{same})")
-    return found
+        reasons.append(f"the judges differ ({'; '.join(parts)}{same})")
+    return reasons
 
 
 def comparable(a: Named, b: Named) -> bool:
-    """Whether two runs were judged by the same judge on the same test set."""
+    """Return whether two runs were judged by the same judge on the same test set."""
     return not obstacles([a, b])
 
 
 def groups(runs: Sequence[Named]) -> list[list[Named]]:
-    """The runs put together with those that they are comparable with."""
-    found: list[list[Named]] = []
+    """Group the runs with those that they are comparable with."""
+    together: list[list[Named]] = []
     for run in runs:
-        group = next((group for group in found if comparable(group[0], run)), None)
+        group = next((group for group in together if comparable(group[0], run)), None)
         if group is None:
-            found.append([run])
+            together.append([run])
         else:
             group.append(run)
-    return found
+    return together
 
 
 def _tests(runs: Sequence[Named]) -> list[str]:
-    """What stands for the test set of each run."""
+    """Name the test set of each run."""
     kept = [run.outcome.test_set for run in runs]
     if all(kept):
-        return [str(one) for one in kept]
+        return [str(part) for part in kept]
     # Outcomes of before the digest was kept: the same file, cut at the same places.
     cards = [run.outcome.card for run in runs]
     return [
@@ -108,7 +108,7 @@ def _judge(outcome: Outcome) -> str:
 
 
 def _groups(runs: Sequence[Named], keys: Sequence[str]) -> list[tuple[str, str, int]]:
-    """Each different key, the runs that have it, and the place of the first of them."""
+    """Group runs by key: each key, the runs that have it, and the place of the first."""
     return [
         (
             key,
@@ -120,36 +120,36 @@ def _groups(runs: Sequence[Named], keys: Sequence[str]) -> list[tuple[str, str, 
 
 
 def differences(runs: Sequence[Named]) -> list[Difference]:
-    """Every system of each run less the same of the first run, where the two are comparable."""
-    first, found = runs[0], []
+    """Subtract each system of the first run from the same of the others that are comparable."""
+    first, results = runs[0], []
     for run in runs[1:]:
         if not comparable(first, run):
             continue
         for name in systems([first, run]):
             ours, theirs = system(run.outcome, name), system(first.outcome, name)
             for metric in METRICS:
-                made = None if ours is None or theirs is None else less(ours, theirs, metric)
-                if made is not None:
-                    found.append(Difference(run.label, first.label, name, metric, made))
-    return found
+                comparison = None if ours is None or theirs is None else less(ours, theirs, metric)
+                if comparison is not None:
+                    results.append(Difference(run.label, first.label, name, metric, comparison))
+    return results
 
 
-def alike(one: Difference) -> bool:
-    """Whether every prompt has the same score in both runs, as where both took one stage's."""
-    found = one.found.difference
-    return found.value == 0 and found.low == 0 == found.high
+def alike(pair: Difference) -> bool:
+    """Return whether every prompt has the same score in both runs, as of one stage."""
+    difference = pair.found.difference
+    return difference.value == 0 and difference.low == 0 == difference.high
 
 
 def less(a: SystemFacts, b: SystemFacts, metric: Metric) -> Comparison | None:
-    """One system less another on the prompts that both have; None where they share none."""
+    """Subtract one system from another on the prompts that both have; None without any."""
     return compare(rows_of(a), rows_of(b), metric, confidence=CONFIDENCE, seed=SEED)
 
 
 def rows_of(of: SystemFacts) -> list[Verdict]:
-    """The scores of a system as verdicts, for the functions that compare them."""
+    """Turn the scores of a system into verdicts, for the functions that compare them."""
     return [
         Verdict(
-            prompt_id=one.prompt_id,
+            prompt_id=prompt.prompt_id,
             k=k,
             similarity=similarity,
             precision=precision,
@@ -157,13 +157,15 @@ def rows_of(of: SystemFacts) -> list[Verdict]:
             judge="",
             version="",
         )
-        for one in of.prompts
-        for k, (similarity, precision) in enumerate(zip(one.similarity, one.precision, strict=True))
+        for prompt in of.prompts
+        for k, (similarity, precision) in enumerate(
+            zip(prompt.similarity, prompt.precision, strict=True)
+        )
     ]
 
 
 def settings(runs: Sequence[Named]) -> list[Setting]:
-    """The keys in which the runs differ: configuration, then identities and library versions."""
+    """List the keys in which the runs differ: configuration, identities, library versions."""
     held = [dict(_facts(run.outcome)) for run in runs]
     order = ("identity.", "version.")
     keys = sorted(

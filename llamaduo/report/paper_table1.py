@@ -49,16 +49,16 @@ class Misprint:
 
 
 def columns(path: Path = PAPER / "table1.csv") -> dict[Column, list[Named]]:
-    """The cells of every column: four tasks, three judges, two metrics; seven models in each."""
-    found: dict[Column, list[Named]] = {}
+    """Read the cells of every column: four tasks, three judges, two metrics; seven models each."""
+    cells: dict[Column, list[Named]] = {}
     for row in _rows(path):
         key = row["task"], row["judge"], row["metric"]
-        found.setdefault(key, []).append(Named(row["model"], _cell(row)))
-    return found
+        cells.setdefault(key, []).append(Named(row["model"], _cell(row)))
+    return cells
 
 
 def printed(path: Path = PAPER / "table1_pmatch.csv") -> dict[Column, TableCell]:
-    """The P-Match rows as the paper prints them."""
+    """Read the P-Match rows as the paper prints them."""
     return {(row["task"], row["judge"], row["metric"]): _cell(row) for row in _rows(path)}
 
 
@@ -74,9 +74,9 @@ def _cell(row: dict[str, str]) -> TableCell:
 
 
 def split(cells: Sequence[Named]) -> tuple[list[Named], list[Named]]:
-    """The local models of a column, and the service models."""
-    local = [one for one in cells if one.model not in SERVICES]
-    return local, [one for one in cells if one.model in SERVICES]
+    """Split a column into the local models and the service models."""
+    local = [cell for cell in cells if cell.model not in SERVICES]
+    return local, [cell for cell in cells if cell.model in SERVICES]
 
 
 def misprints(table: dict[Column, list[Named]], matches: dict[Column, TableCell]) -> list[Misprint]:
@@ -100,7 +100,7 @@ def misprints(table: dict[Column, list[Named]], matches: dict[Column, TableCell]
 
 
 def bounds(cell: TableCell, give: float = 0.0) -> tuple[float, float]:
-    """The least and the greatest mean that answers with these coverages can have.
+    """Return the least and the greatest mean that answers with these coverages can have.
 
     Least: those that reach 70 score 70, those that reach 50 score 50, the others 1. Greatest: 100,
     70 and 50. `give` is by how much each share may be off.

@@ -68,7 +68,7 @@ class Kept:
 
 
 def kept(outcome: Outcome, home: Path) -> Kept:
-    """The stages of a run, read again from the folder of stages.
+    """Read the stages of a run again from the folder of stages.
 
     Raises:
         DataError: one of them is not there any more.
@@ -82,7 +82,7 @@ def kept(outcome: Outcome, home: Path) -> Kept:
             verdicts[system] = [row for row in rows if isinstance(row, Verdict)]
     return Kept(
         pairs={pair.id: pair for pair in pairs},
-        answers={(one.prompt_id, one.k): one for one in answers},
+        answers={(answer.prompt_id, answer.k): answer for answer in answers},
         verdicts=verdicts,
         test_set=digest(pairs),
     )
@@ -95,13 +95,13 @@ def _stages(outcome: Outcome, name: str, system: str) -> list[StageFacts]:
 
 
 def _folder(outcome: Outcome, home: Path, name: str, system: str = "") -> Path:
-    found = _stages(outcome, name, system)
-    if not found:
+    stages = _stages(outcome, name, system)
+    if not stages:
         raise DataError(
             f"run {outcome.run_id[:8]} has no stage {name} of {system or 'the data'}: it ended "
             "before the tuned model was read on test, so there are no answers to look at"
         )
-    folder = home / "stages" / f"{name}-{found[-1].fingerprint}"
+    folder = home / "stages" / f"{name}-{stages[-1].fingerprint}"
     if not (folder / "artifact.json").is_file():
         raise DataError(
             f"{folder}: not there any more, and with it what run {outcome.run_id[:8]} answered; "
@@ -111,7 +111,7 @@ def _folder(outcome: Outcome, home: Path, name: str, system: str = "") -> Path:
 
 
 def choose(outcome: Outcome, held: Kept, *, by: By, most: int) -> list[Case]:
-    """The cases with the largest gaps, largest first, each prompt once; none without a gap.
+    """Choose the cases with the largest gaps, largest first, each prompt once.
 
     The gap of `service` and `base` is how far tuned's answer lies below the mean of that system's
     answers to the prompt, of `disagreement` how far the judges lie apart, in the metric in which it
@@ -120,40 +120,40 @@ def choose(outcome: Outcome, held: Kept, *, by: By, most: int) -> list[Case]:
     Raises:
         DataError: the run has no such system, or only one judge where two would have to disagree.
     """
-    said = _opinions(held.verdicts.get("tuned", []))
+    judged = _opinions(held.verdicts.get("tuned", []))
     if by == "disagreement":
-        if len({one.judge for opinions in said.values() for one in opinions}) < 2:
+        if len({case.judge for opinions in judged.values() for case in opinions}) < 2:
             raise DataError(
                 f"by=disagreement: run {outcome.run_id[:8]} has one judge; by=service and by=base "
                 "need no second, and annotated=… brings one"
             )
-        gaps = {answer: _apart(opinions) for answer, opinions in said.items()}
+        gaps = {answer: _apart(opinions) for answer, opinions in judged.items()}
     elif by not in held.verdicts or not held.verdicts[by]:
         raise DataError(f"by={by}: run {outcome.run_id[:8]} has no judged answers of {by} on test")
     else:
-        gaps = _behind(said, held.verdicts[by], by)
+        gaps = _behind(judged, held.verdicts[by], by)
     widest: dict[str, tuple[float, Answer, str]] = {}
     for answer, (gap, why) in sorted(gaps.items()):
         if gap > 0 and gap > widest.get(answer[0], (0.0, answer, ""))[0]:
             widest[answer[0]] = (gap, answer, why)
-    chosen = sorted(widest.values(), key=lambda one: (-one[0], one[1]))[:most]
-    return [_case(outcome, held, answer, why, said[answer]) for _, answer, why in chosen]
+    chosen = sorted(widest.values(), key=lambda case: (-case[0], case[1]))[:most]
+    return [_case(outcome, held, answer, why, judged[answer]) for _, answer, why in chosen]
 
 
 def _opinions(verdicts: Sequence[Verdict]) -> dict[Answer, list[Opinion]]:
     by_judge: dict[tuple[Answer, str], list[Verdict]] = defaultdict(list)
-    for one in verdicts:
-        by_judge[(one.prompt_id, one.k), one.judge].append(one)
-    found: dict[Answer, list[Opinion]] = defaultdict(list)
+    for verdict in verdicts:
+        by_judge[(verdict.prompt_id, verdict.k), verdict.judge].append(verdict)
+    opinions: dict[Answer, list[Opinion]] = defaultdict(list)
     for (answer, judge), rows in by_judge.items():
         means = {metric: fmean(getattr(row, metric) for row in rows) for metric in METRICS}
-        found[answer].append(Opinion(judge=judge, reason=rows[0].reason, **means))
-    return dict(found)
+        opinions[answer].append(Opinion(judge=judge, reason=rows[0].reason, **means))
+    return dict(opinions)
 
 
 def _apart(opinions: Sequence[Opinion]) -> tuple[float, str]:
     def gap(metric: str) -> tuple[float, str]:
-        ordered = sorted(opinions, key=lambda one: float(getattr(one, metric)))
+        ordered = sorted(opinions, key=lambda opinion: float(getattr(opinion, metric)))
         least, most = getattr(ordered[0], metric), getattr(ordered[-1], metric)
         who = f"{ordered[-1].judge} {score(most)}, {ordered[0].judge} {score(least)}"
         return most - least, f"{metric}: {who}"
@@ -162,29 +162,29 @@ def _apart(opinions: Sequence[Opinion]) -> tuple[float, str]:
 
 
 def _behind(
-    said: Mapping[Answer, Sequence[Opinion]], other: Sequence[Verdict], name: str
+    judged: Mapping[Answer, Sequence[Opinion]], other: Sequence[Verdict], name: str
 ) -> dict[Answer, tuple[float, str]]:
     levels: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for one in other:
+    for row in other:
         for metric in METRICS:
-            levels[one.prompt_id, one.judge, metric].append(getattr(one, metric))
-    found: dict[Answer, tuple[float, str]] = {}
-    for answer, opinions in said.items():
+            levels[row.prompt_id, row.judge, metric].append(getattr(row, metric))
+    gaps_by_answer: dict[Answer, tuple[float, str]] = {}
+    for answer, opinions in judged.items():
         gaps = []
         for metric in METRICS:
             # Judge by judge: a lenient one's tuned against a strict one's service says nothing.
             pairs = [
-                (fmean(level), float(getattr(one, metric)))
-                for one in opinions
-                if (level := levels.get((answer[0], one.judge, metric)))
+                (fmean(level), float(getattr(row, metric)))
+                for row in opinions
+                if (level := levels.get((answer[0], row.judge, metric)))
             ]
             if pairs:
                 theirs, ours = (fmean(side) for side in zip(*pairs, strict=True))
                 words = f"{metric}: tuned {score(ours)}, {name} {score(theirs)}"
                 gaps.append((theirs - ours, words))
         if gaps:
-            found[answer] = max(gaps)
-    return found
+            gaps_by_answer[answer] = max(gaps)
+    return gaps_by_answer
 
 
 def _case(
@@ -222,13 +222,13 @@ def write(cases: Sequence[Case], path: Path) -> None:
 
 
 def read(path: Path, outcome: Outcome, held: Kept, *, person: str) -> list[Verdict]:
-    """The verdicts of a person on the cases that have both scores; the rest are passed over.
+    """Read a person's verdicts on the cases that have both scores; the rest are passed over.
 
     Raises:
         DataError: the file cannot be read, a line has a score that is none, belongs to another test
             set or to another answer, or stands twice; or no case has scores.
     """
-    if person in {one.judge for rows in held.verdicts.values() for one in rows}:
+    if person in {row.judge for rows in held.verdicts.values() for row in rows}:
         raise DataError(f"person={person}: a judge of the run is called that; choose another name")
     try:
         content = path.read_text(encoding="utf-8")
@@ -236,7 +236,7 @@ def read(path: Path, outcome: Outcome, held: Kept, *, person: str) -> list[Verdi
         raise DataError(f"annotated={path}: is not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise DataError(f"annotated={path}: {error.strerror}; review=<file> writes one") from None
-    found: dict[Answer, Verdict] = {}
+    verdicts: dict[Answer, Verdict] = {}
     for number, line in lines_of(content):
         where = f"annotated={path}, line {number}"
         case = _parsed(line, where)
@@ -245,9 +245,9 @@ def read(path: Path, outcome: Outcome, held: Kept, *, person: str) -> list[Verdi
             _refuse_half(case, where)
             continue
         answer = (case.prompt_id, case.k)
-        if answer in found:
+        if answer in verdicts:
             raise DataError(f"{where}: {case.prompt_id} (answer {case.k}) stands twice; keep one")
-        found[answer] = Verdict(
+        verdicts[answer] = Verdict(
             prompt_id=case.prompt_id,
             k=case.k,
             similarity=case.similarity,
@@ -256,9 +256,9 @@ def read(path: Path, outcome: Outcome, held: Kept, *, person: str) -> list[Verdi
             judge=person,
             version="1",
         )
-    if not found:
+    if not verdicts:
         raise DataError(f"annotated={path}: no case has scores; fill in similarity and precision")
-    return list(found.values())
+    return list(verdicts.values())
 
 
 def _parsed(line: str, where: str) -> Case:

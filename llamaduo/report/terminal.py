@@ -43,7 +43,7 @@ def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def _twice(spent: str, embodied: str) -> str:
-    """What this run took and, where it differs, what all that it rests on took."""
+    """Say what this run took and, where it differs, what all that it rests on took."""
     if spent == embodied:
         return f"{spent} in this run"
     return f"{spent} in this run; {embodied} with the reused stages, when they were made"

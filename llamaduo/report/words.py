@@ -1,7 +1,4 @@
-"""How a report says things: an outcome as sentences.
-
-Both the terminal and the page say it with these and with `report_figures`, so they cannot differ.
-"""
+"""An outcome as sentences, for the terminal and the page alike, so that they cannot differ."""
 
 import statistics
 from collections.abc import Iterator
@@ -33,12 +30,12 @@ _JUDGES = {
 
 
 def best(outcome: Outcome) -> RoundFacts:
-    """The round whose model was read on test."""
-    return next(one for one in outcome.rounds if one.number == outcome.best)
+    """Return the round whose model was read on test."""
+    return next(round for round in outcome.rounds if round.number == outcome.best)
 
 
 def headline(outcome: Outcome) -> str:
-    """The result in one sentence or two, with what was missing."""
+    """Say the result in one sentence or two, with what was missing."""
     number, gate = outcome.best, outcome.gate
     on_dev = _missing(best(outcome).decision)
     if outcome.result == "qualified":
@@ -62,32 +59,32 @@ def headline(outcome: Outcome) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """What test says, in figures, for a reader who reads nothing else."""
+    """Sum up test in figures, for a reader who reads nothing else."""
     prompts = outcome.card.sizes.get("test")
     where = f"On {count(prompts, 'test prompt')}" if prompts else "On test"
-    found = {
+    scores_of = {
         role: " and ".join(f"{score(s.scores.of(m).mean.value)} in {m}" for m in METRICS)
         for role in ("tuned", "base", "service")
         if (s := outcome.system(role)) and s.scores
     }
-    tuned = found.get("tuned", "nothing that could be judged")
+    tuned = scores_of.get("tuned", "nothing that could be judged")
     parts = [f"{where} the tuned {outcome.local} scores {tuned}, of 100 each"]
-    if "base" in found:
-        parts.append(f"untuned it scores {found['base']}")
-    service = found.get("service", "nothing: it gave no second answer that could be judged")
+    if "base" in scores_of:
+        parts.append(f"untuned it scores {scores_of['base']}")
+    service = scores_of.get("service", "nothing: it gave no second answer that could be judged")
     parts.append(f"the service LLM, asked a second time, scores {service}")
     return "; ".join(parts) + "."
 
 
 def conditions(decision: GateDecision) -> list[tuple[bool, str]]:
-    """A gate's conditions, whether each is met and in words; what two share is said once."""
-    found: dict[tuple[bool, str], list[Check]] = {}
+    """List a gate's conditions, whether each is met and in words; what two share is said once."""
+    shared: dict[tuple[bool, str], list[Check]] = {}
     for check in decision.checks:
         rest = check.words.removeprefix(f"{check.metric}: ")
-        found.setdefault((check.passed, rest), []).append(check)
+        shared.setdefault((check.passed, rest), []).append(check)
     return [
         (met, f"{' and '.join(c.metric for c in same)}: {rest}" if same[1:] else same[0].words)
-        for (met, rest), same in found.items()
+        for (met, rest), same in shared.items()
     ]
 
 
@@ -96,31 +93,31 @@ def _missing(decision: GateDecision) -> str:
 
 
 def verdict(met: bool) -> str:
-    """Whether a condition is met."""
+    """Say whether a condition is met."""
     return "met" if met else "not met"
 
 
 def gate_note(outcome: Outcome) -> str | None:
-    """What a reader must know of the gate, None where its name says it."""
+    """Say what a reader must know of the gate; None where its name says it."""
     if outcome.gate != "demo":
         return None
     return DEMO.format(needed=outcome.decision.checks[0].needed)
 
 
 def gate_source(outcome: Outcome) -> str | None:
-    """Where the gate's figure comes from, None where it needs no explaining."""
+    """Say where the gate's figure comes from; None where it needs no explanation."""
     return DEMO_SOURCE if outcome.gate == "demo" else None
 
 
 def judge(outcome: Outcome) -> str:
-    """What the judge is, plainly."""
+    """Say plainly what kind of judge it is."""
     name, _, version = outcome.judge.partition(" ")
     kind = "an LLM judge" if outcome.judge_is_llm else "not an LLM judge"
     return f"{name} judge: {kind}" + (f" (version {version})" if version else "")
 
 
 def judge_note(outcome: Outcome) -> str:
-    """What the judge's figures are good for."""
+    """Say what the judge's figures are good for."""
     if outcome.judge_is_llm:
         return "An LLM scored every answer; its own leanings are in every figure."
     how = _JUDGES.get(outcome.judge.partition(" ")[0], "It scores by rules.")
@@ -131,14 +128,14 @@ def judge_note(outcome: Outcome) -> str:
 
 
 def stop(outcome: Outcome) -> str:
-    """Why the loop ended."""
+    """Say why the loop ended."""
     if outcome.stop == "qualified":
         return f"qualified: gate {outcome.gate} was met on dev in round {outcome.rounds[-1].number}"
     return f"{outcome.stop}: {outcome.stop_words}"
 
 
 def switch(outcome: Outcome) -> str | None:
-    """How to go on when the service LLM could write nothing; None where it could."""
+    """Say how to go on when the service LLM could write nothing; None where it could."""
     if outcome.stop != "no_service":
         return None
     return (
@@ -149,7 +146,7 @@ def switch(outcome: Outcome) -> str | None:
 
 
 def following(outcome: Outcome) -> str:
-    """What to do next: a command, or the choice that is left."""
+    """Say what to do next: a command, or the choice that is left."""
     rounds = len(outcome.rounds)
     if outcome.champion is not None and outcome.champion.model.endswith("-fake"):
         return "the same command with the service, local LLM and judge that you mean"
@@ -176,21 +173,21 @@ def following(outcome: Outcome) -> str:
 
 
 def champion(outcome: Outcome) -> str:
-    """Where the champion is."""
+    """Say where the champion is."""
     if outcome.champion is None:
         return "none from this run; an earlier champion stays where it is"
     return f"{outcome.champion.uri} (version {outcome.champion.version})"
 
 
 def service_price(cost: CostFacts) -> str:
-    """What a thousand answers of the service LLM take."""
+    """Say what a thousand answers of the service LLM cost."""
     if cost.service_usd_per_1000 is None:
         return NOT_KNOWN
     return money(cost.service_usd_per_1000) + (" simulated" if cost.simulated else "")
 
 
 def local_price(cost: CostFacts) -> str:
-    """What a thousand answers of the local LLM take."""
+    """Say what a thousand answers of the local LLM take in time and cost."""
     if cost.local_seconds_per_1000 is None:
         return NOT_KNOWN
     time = f"{duration(cost.local_seconds_per_1000)} of this machine"
@@ -200,9 +197,10 @@ def local_price(cost: CostFacts) -> str:
 
 
 def rounds(outcome: Outcome) -> str:
-    """Mean similarity on dev, round by round; the middle of a long series is left out."""
+    """List mean similarity on dev by round; the middle of a long series is left out."""
     means = [
-        score(one.scores.similarity.mean.value) if one.scores else NONE for one in outcome.rounds
+        score(round.scores.similarity.mean.value) if round.scores else NONE
+        for round in outcome.rounds
     ]
     if len(means) > 12:
         means = [*means[:3], "…", *means[-6:]]
@@ -210,12 +208,12 @@ def rounds(outcome: Outcome) -> str:
 
 
 def sentence(text: str) -> str:
-    """A phrase as a sentence of its own."""
+    """Turn a phrase into a sentence of its own."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def near_copies(card: DataCard) -> str:
-    """How many held-out prompts training has as good as seen."""
+    """Count the held-out prompts that training has as good as seen."""
     held_out = sum(card.sizes.get(name, 0) for name in ("dev", "test"))
     if not card.near_copies:
         return f"none of the {integer(held_out)} prompts of dev and test in train"
@@ -226,30 +224,30 @@ def near_copies(card: DataCard) -> str:
 
 
 def caveats(outcome: Outcome) -> list[str]:
-    """What to know before the scores are believed: missing ones, and copies that do as well."""
-    found = []
+    """List what to know before the scores are believed: gaps, and copies that do as well."""
+    notes = []
     if outcome.card.near_copies:
-        found.append(near_copies(outcome.card))
+        notes.append(near_copies(outcome.card))
     tuned = outcome.system("tuned")
     for system in outcome.systems:
         if system.absent is not None:
-            found.append(f"{system.name}: missing, as it was not asked ({system.absent})")
+            notes.append(f"{system.name}: missing, as it was not asked ({system.absent})")
         elif system.scores is None:
-            found.append(f"{system.name}: missing, as it has no answer that was judged")
+            notes.append(f"{system.name}: missing, as it has no answer that was judged")
         elif system.scores.failures:
             failures = count(system.scores.failures, "judgement")
             lost = system.scores.unjudged
             whole = f"; {count(lost, 'answer')} got no verdict at all" if lost else ""
-            found.append(f"{system.name}: {failures} failed and not counted{whole}")
+            notes.append(f"{system.name}: {failures} failed and not counted{whole}")
         if system.role == "copy" and system.scores and tuned and tuned.scores:
             ours, copied = tuned.scores, system.scores
             if all(copied.of(m).mean.value >= ours.of(m).mean.value for m in METRICS):
-                found.append(f"{system.name}: a plain copy scores no lower than tuned")
-    return found
+                notes.append(f"{system.name}: a plain copy scores no lower than tuned")
+    return notes
 
 
 def over_base(outcome: Outcome) -> str | None:
-    """How the tuned model differs from its untuned self, None where that is not known."""
+    """Say how the tuned model differs from its untuned self; None where it is not known."""
     tuned = outcome.system("tuned")
     if tuned is None or not tuned.over_base:
         return None
@@ -262,8 +260,8 @@ def over_base(outcome: Outcome) -> str | None:
 
 
 def spread(system: SystemFacts, metric: Metric) -> tuple[str, str]:
-    """Standard deviations: between the means of prompts, and between the answers to one prompt."""
-    scores = [one.of(metric) for one in system.prompts]
+    """Return standard deviations: of the means of prompts, and of the answers to one prompt."""
+    scores = [prompt.of(metric) for prompt in system.prompts]
     between, within = NONE, NONE
     if len(scores) > 1:
         between = score(statistics.stdev(statistics.fmean(of) for of in scores))
@@ -273,43 +271,41 @@ def spread(system: SystemFacts, metric: Metric) -> tuple[str, str]:
 
 
 def halves(outcome: Outcome) -> list[tuple[str, tuple[Example, ...]]]:
-    """The examples by gain: where tuning helped most, then where least, or where it hurt, worst
-    first; each half under words that are true of it.
-    """
+    """Split the examples by gain: best first and worst first, each half under words true of it."""
     shown = outcome.examples
     middle = (len(shown) + 1) // 2
     best, worst = shown[:middle], shown[middle:][::-1]
-    found = []
+    parts = []
     if best:
-        found.append(("Biggest gains" if best[0].gain > 0 else "Smallest losses", best))
+        parts.append(("Biggest gains" if best[0].gain > 0 else "Smallest losses", best))
     if worst:
         hurt = all(example.gain < 0 for example in worst)
         helped = all(example.gain >= 0 for example in worst)
         mixed = "Biggest losses and smallest gains"
         words = "Biggest losses" if hurt else "Smallest gains" if helped else mixed
-        found.append((words, worst))
-    return found
+        parts.append((words, worst))
+    return parts
 
 
 def place(stage: StageFacts) -> str:
-    """Which of several runs of a stage it is: its round and its label, as far as it has them."""
+    """Name which of several runs of a stage it is: by its round and its label."""
     number = [] if stage.round is None else [f"round {stage.round}"]
     return " · ".join([*number, *([stage.label] if stage.label else [])])
 
 
 def tokens(stage: StageFacts) -> str:
-    """What became of the tokens of a stage, as far as they were counted."""
+    """Say what became of the tokens of a stage, as far as they were counted."""
     parts = [f"{integer(number)} {became}" for became, number in stage.tokens.items()]
     return ", ".join(parts) or NONE
 
 
 def trained(outcome: Outcome) -> str:
-    """The tokens that went through the model in training, over all rounds."""
-    return integer(sum(one.tokens for one in outcome.rounds))
+    """Count the tokens that went through the model in training, over all rounds."""
+    return integer(sum(round.tokens for round in outcome.rounds))
 
 
 def other_versions(outcome: Outcome) -> list[str]:
-    """Libraries that have changed since stages that were reused were made."""
+    """List the libraries that have changed since reused stages were made."""
     changed: dict[str, list[str]] = {}
     for stage in outcome.stages:
         for name, then in stage.other_versions.items():
@@ -319,10 +315,10 @@ def other_versions(outcome: Outcome) -> list[str]:
 
 
 def settings(outcome: Outcome) -> Iterator[str]:
-    """The whole configuration, a line for each value, as one would type it."""
+    """List the whole configuration, a line for each value, as one would type it."""
     return (f"{key}={value}" for key, value in flat(outcome.config))
 
 
 def identities(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """What the parts of the run are, by content: dotted names and values."""
+    """List what the parts of the run are, by content: dotted names and values."""
     return flat(outcome.identities)
