@@ -1,4 +1,4 @@
-"""Who scores an answer, and which judge is built."""
+"""Judges: they score an answer. `build` makes the one that the configuration names."""
 
 from llamaduo.config import (
     FakeJudgeConfig,
@@ -15,24 +15,23 @@ __all__ = ["NO_BILL", "Item", "Judge", "build"]
 
 
 def build(config: JudgeConfig, setting: Setting) -> Judge:
-    """The judge whose scores count, with the service LLM that it asks, if any.
+    """Return the judge whose scores count, with the service LLM that it asks, if any.
 
-    A panel's member goes by the name that it has in the panel. What `judge=pairwise` adds is built
-    by `pairwise.build`.
+    A panel's member has the name that it has in the panel. `pairwise.build` makes the part that
+    `judge=pairwise` adds.
     """
     if isinstance(config, PairwiseJudgeConfig):
         return build(config.scores, setting)
     if isinstance(config, PanelJudgeConfig):
         from llamaduo.judge.panel import PanelJudge
 
-        return PanelJudge(
-            config.name, [build(member, setting) for member in config.scorers().values()]
-        )
+        members = config.scorers().values()
+        return PanelJudge(config.name, [build(member, setting) for member in members])
     if isinstance(config, LlmJudgeConfig):
-        from llamaduo import service
         from llamaduo.judge.llm import LlmJudge
+        from llamaduo.service import build as build_service
 
-        return LlmJudge(config, service.build(config.client, setting))
+        return LlmJudge(config, build_service(config.client, setting))
     if isinstance(config, FakeJudgeConfig):
         from llamaduo.judge.fake import FakeJudge
 

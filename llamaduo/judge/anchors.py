@@ -1,7 +1,8 @@
-"""Answers whose order of merit is known, put to a judge before it is believed.
+"""Anchors: answers whose right order is known, given to a judge before its scores are used.
 
-From each recorded pair: the recorded answer (gold), and what must score less. A judge that cannot
-tell them apart, or ranks them otherwise, would steer the whole migration wrongly, so it is refused.
+They are made from each recorded pair: the recorded answer (gold), and texts that must score less. A
+judge that ranks them in another order, or alike, would lead the whole migration wrongly, so it is
+refused.
 """
 
 import random
@@ -16,7 +17,7 @@ from llamaduo.judge.facts import DAYS, MODALS, MONTHS, NUMBER_WORDS, names
 from llamaduo.judge.protocol import Item, Judge
 from llamaduo.records import Bill, JudgeFailure, Judgement, Pair, Record, Response, Verdict
 
-#: What each row of anchors must come in, from the best to the worst, in both metrics.
+#: The orders that must hold in both metrics, each from the best anchor to the worst.
 ORDERS = (
     ("gold", "changed", "truncated", "shuffled", "empty"),
     ("gold", "first_two", "whole"),
@@ -26,7 +27,7 @@ _SPARE_NAMES = ("Thorvald", "Ximena", "Quillan", "Oyelaran")
 
 
 class Anchor(Record):
-    """One candidate answer to a pair's prompt, and which kind it is."""
+    """An answer to a pair's prompt; `name` says of which kind."""
 
     name: str
     pair: Pair
@@ -34,7 +35,7 @@ class Anchor(Record):
 
 
 class AnchorMean(Record):
-    """What a judge gave to one kind of anchor: means over `n` pairs, 0 to 100."""
+    """A judge's mean scores of one kind of anchor over `n` pairs, 0 to 100."""
 
     name: str
     n: int
@@ -43,9 +44,9 @@ class AnchorMean(Record):
 
 
 class AnchorTable(Record):
-    """What a judge gave to the anchors of `pairs` pairs; a kind that no pair has is left out.
+    """A judge's mean scores of the anchors of `pairs` pairs; a kind that no pair has is left out.
 
-    `failures` anchors got no verdict; `bill` is what all of them took.
+    `failures` is the number of anchors without a verdict, `bill` the cost of all of them.
     """
 
     judge: str
@@ -56,7 +57,7 @@ class AnchorTable(Record):
     bill: Bill = Bill()
 
     def __str__(self) -> str:
-        """The table as text, a line per kind."""
+        """Return the table as text, one line for each kind."""
         lines = [f"{'anchor':<10} {'similarity':>10} {'precision':>10} {'n':>4}"]
         lines += [
             f"{row.name:<10} {row.similarity:>10.1f} {row.precision:>10.1f} {row.n:>4}"
@@ -66,10 +67,10 @@ class AnchorTable(Record):
 
 
 def anchors(pairs: Sequence[Pair]) -> Iterator[Anchor]:
-    """The anchors of each pair, gold first.
+    """Yield the anchors of each pair, gold first.
 
-    One that would be the same text as another is left out: an answer of one word cannot be
-    shuffled, a prompt of two sentences is its own first two.
+    An anchor with the same text as an earlier one is left out: an answer of one word cannot be
+    shuffled, and a prompt of two sentences is the same as its first two.
     """
     for pair in pairs:
         gold, user = pair.response.strip(), pair.prompt.user.strip()
@@ -92,9 +93,9 @@ def anchors(pairs: Sequence[Pair]) -> Iterator[Anchor]:
 
 
 def _truncated(gold: str) -> str:
-    """The first half by words, cut within a sentence: whole ones would be a shorter answer.
+    """Return the first half by words, cut within a sentence; gold itself where it is too short.
 
-    Gold itself where it is too short to cut.
+    Cut at the end of a sentence, it would only be a shorter answer.
     """
     ends = [match.end() for match in re.finditer(r"\S+", gold)]
     for count in range(len(ends) // 2, 0, -1):
@@ -110,33 +111,33 @@ def _shuffled(gold: str, seed: str) -> str:
 
 
 def _changed(gold: str, pair: Pair) -> str:
-    """Gold with one figure, number, day, month or name replaced by one that the prompt has not.
+    """Return gold with one figure, number, day, month or name that the prompt does not have.
 
-    Which one is drawn by the pair's id. Where there is none, a "not" goes in after the first
-    auxiliary, and where that is missing too, gold comes back as it is.
+    The pair's id decides which one is replaced. Where gold has none of them, a "not" goes in after
+    the first auxiliary verb; without such a verb gold is returned as it is.
     """
     known = set(words(f"{pair.prompt.user} {gold}".casefold()))
-    called = {
+    name_words = {
         word
         for sentence in sentences(gold)
         for name in names(sentence)
         for word in re.findall(r"\w+", name.text)
         if word[0].isupper()
     }
-    facts = [
-        (match, new)
+    replacements = [
+        (match, other)
         for match in re.finditer(r"\w+", gold)
-        if (new := _instead(match[0], known, called)) is not None
+        if (other := _other_fact(match[0], known, name_words)) is not None
     ]
-    if facts:
-        match, new = facts[zlib.crc32(pair.id.encode()) % len(facts)]
-        return gold[: match.start()] + new + gold[match.end() :]
+    if replacements:
+        match, other = replacements[zlib.crc32(pair.id.encode()) % len(replacements)]
+        return gold[: match.start()] + other + gold[match.end() :]
     verb = next((m for m in re.finditer(r"[a-z]+", gold) if m[0] in MODALS), None)
     return gold if verb is None else f"{gold[: verb.end()]} not{gold[verb.end() :]}"
 
 
-def _instead(word: str, known: set[str], called: set[str]) -> str | None:
-    """Another fact of the same kind that is in neither text; None for a word that is no fact."""
+def _other_fact(word: str, known: set[str], name_words: set[str]) -> str | None:
+    """Return a fact of the same kind that is in neither text; None for a word that is no fact."""
     if match := re.fullmatch(r"(\d+)(st|nd|rd|th)?", word):
         number = int(match[1])
         others: Sequence[str] = [f"{number + step}{match[2] or ''}" for step in range(3, 999)]
@@ -145,31 +146,31 @@ def _instead(word: str, known: set[str], called: set[str]) -> str | None:
         others = [other.capitalize() if word[0].isupper() else other for other in others]
     elif word in DAYS or word in MONTHS:
         others = DAYS if word in DAYS else MONTHS
-    elif word in called:
+    elif word in name_words:
         others = _SPARE_NAMES
     else:
         return None
     return next((other for other in others if other.casefold() not in known), None)
 
 
-SPARED = 0.1  # of the anchors may get no verdict
+MAX_FAILURES = 0.1  # share of the anchors that may get no verdict
 
 
 def check(judge: Judge, pairs: Sequence[Pair]) -> AnchorTable:
-    """Put a judge to the anchors of the pairs.
+    """Have a judge score the anchors of the pairs, and refuse it where it ranks them wrongly.
 
     Every inequality of `ORDERS` must hold between means over the pairs that have both kinds, in
     similarity and in precision. It takes one verdict for each anchor, at most seven for a pair: the
-    means are over pairs, so that M repeats would cost much and tell little.
+    means are over pairs, so M repeats would cost much and show little.
 
     Raises:
-        JudgeError: an inequality fails, or more than a tenth of the anchors get no verdict; the
-            message has the figures.
+        JudgeError: there are no pairs, an inequality fails, or more than a tenth of the anchors get
+            no verdict; the message has the figures.
     """
     if not pairs:
         raise JudgeError("no coverage pairs to check the judge on: give at least one")
     given = list(anchors(pairs))
-    outcomes = _assessed(judge, given)
+    outcomes = _outcomes(judge, given)
     scores = _scores(judge, given, outcomes)
     table = AnchorTable(
         judge=judge.name,
@@ -183,16 +184,16 @@ def check(judge: Judge, pairs: Sequence[Pair]) -> AnchorTable:
         raise JudgeError(
             f"judge={judge.name} (version {judge.version}) cannot be trusted with this task: on"
             f" {len(pairs)} anchor pairs {'; '.join(broken)}.\n{table}\nUse another judge with"
-            " judge=<name>, or look whether the recorded answers are what they should be"
+            " judge=<name>, or check that the recorded answers are good ones"
         )
     return table
 
 
-#: Scores by kind, then by the place of the pair: similarity and precision.
+#: Similarity and precision by kind of anchor, then by the id of the pair.
 Scores = dict[str, dict[str, tuple[float, float]]]
 
 
-def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Judgement]:
+def _outcomes(judge: Judge, given: Sequence[Anchor]) -> list[Judgement]:
     items = [
         Item(
             prompt=anchor.pair.prompt,
@@ -208,7 +209,7 @@ def _assessed(judge: Judge, given: Sequence[Anchor]) -> list[Judgement]:
 
 
 def _scores(judge: Judge, given: Sequence[Anchor], outcomes: Sequence[Judgement]) -> Scores:
-    """The scores of each anchor that got a verdict."""
+    """Return the scores of the anchors with a verdict; refuse a judge with too many failures."""
     verdicts = {(row.prompt_id, row.k): row for row in outcomes if isinstance(row, Verdict)}
     causes = {(r.prompt_id, r.k): r.cause for r in outcomes if isinstance(r, JudgeFailure)}
     scores: Scores = {name: {} for name in NAMES}
@@ -216,15 +217,15 @@ def _scores(judge: Judge, given: Sequence[Anchor], outcomes: Sequence[Judgement]
     for anchor in given:
         key = (anchor.pair.id, NAMES.index(anchor.name))
         if key in verdicts:
-            found = verdicts[key]
-            scores[anchor.name][anchor.pair.id] = found.similarity, found.precision
+            verdict = verdicts[key]
+            scores[anchor.name][anchor.pair.id] = verdict.similarity, verdict.precision
         else:
-            cause = causes.get(key, "it was silent")
+            cause = causes.get(key, "the judge returned no row")
             without.append(f"{anchor.name!r} of {anchor.pair.id}: {cause}")
-    if len(without) > SPARED * len(given):
+    if len(without) > MAX_FAILURES * len(given):
         raise JudgeError(
             f"judge={judge.name} gave no verdict on {len(without)} of {len(given)} anchors, such as"
-            f" {without[0]}. Mend the cause, or use another judge with judge=<name>"
+            f" {without[0]}. Remove the cause, or use another judge with judge=<name>"
         )
     return scores
 
@@ -241,9 +242,10 @@ def _means(scores: Scores) -> Iterator[AnchorMean]:
 
 
 def _violations(scores: Scores) -> Iterator[str]:
-    """Each inequality that fails, in words with its figures.
+    """Yield each inequality that fails, in words with its figures.
 
-    All pairs of an order are compared, not neighbours only, since a task may lack a kind between.
+    All pairs of an order are compared, not neighbours only, since a task may have no anchor of a
+    kind in between.
     """
     for order in ORDERS:
         for at, better in enumerate(order):

@@ -1,4 +1,4 @@
-"""A judge without an LLM: sentence embeddings, ROUGE-L, and rules about what a prompt bears out.
+"""The embedding judge: sentence embeddings, ROUGE-L, and facts that the prompt supports; no LLM.
 
 docs/judge-embedding.md says in plain words what it measures and what it cannot see.
 """
@@ -21,30 +21,30 @@ from llamaduo.records import Judgement, Verdict
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 
-#: Raised whenever a verdict may change; every number below is part of what it stands for.
+#: Raised whenever a verdict may change; it stands for every number below.
 VERSION = "1"
 
 COSINE_SHARE = 0.6  # of similarity; the rest is ROUGE-L
-SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference for nothing
+SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference without a penalty
 GROUNDED = 0.75  # cosine to the prompt from which a sentence counts as fully grounded
-PER_FACT = 0.65  # what one unsupported fact leaves of its sentence
+PER_FACT = 0.65  # factor of a sentence for each unsupported fact
 RUN = 6  # stems in a row that make a copy
 NEAREST = 3  # sentences of the prompt that one of the answer may draw on
 
-TOGETHER = 64  # items whose texts are encoded in one go, and
-KEEP = 50_000  # texts kept for the next: speed and memory only
+BATCH = 64  # items whose texts are encoded together; for speed only
+KEEP = 50_000  # texts whose vectors are kept; for speed and memory only
 
 Vector: TypeAlias = NDArray[np.float32]
-#: A text and the ids of a stretch of it.
+#: A text and the token ids of a part of it.
 Window: TypeAlias = tuple[str, list[int]]
 
 
 class Encoder:
-    """Texts to vectors: the sums of their token vectors, kept by text.
+    """Turns texts into vectors, the sums of their token vectors, and keeps them by text.
 
-    A sum is what a mean needs: sums add up to the sum of a longer text, and the cosine does not ask
-    by how many tokens they were divided. A text longer than the model's window is read in windows,
-    so that none of it is cut off.
+    A sum does what a mean would: sums add up to the sum of a longer text, and the cosine is the
+    same for a sum and a mean. A text longer than the model's window is read in windows, so that
+    none of it is cut off.
     """
 
     WINDOW = 254  # tokens at a time: what the model was tuned for, less its two marks
@@ -61,15 +61,15 @@ class Encoder:
         self._sums: dict[str, Vector] = {}
 
     def __len__(self) -> int:
-        """How many texts are kept."""
+        """Return the number of texts that are kept."""
         return len(self._sums)
 
     def forget(self) -> None:
-        """Keep nothing any more."""
+        """Drop all kept vectors."""
         self._sums.clear()
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Encode what is not known yet, texts of like length together."""
+        """Encode the texts that are not known yet, those of similar length together."""
         new = [text for text in dict.fromkeys(texts) if text not in self._sums]
         if not new:
             return
@@ -87,7 +87,7 @@ class Encoder:
                 self._sums[text] = vector if before is None else before + vector
 
     def sums(self, texts: Sequence[str]) -> Vector:
-        """A row of sums for each text that has been learnt."""
+        """Return the vectors of texts that have been learnt, (texts, width)."""
         return np.stack([self._sums[text] for text in texts])
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
@@ -100,7 +100,7 @@ class Encoder:
         yield batch
 
     def _pool(self, rows: Sequence[list[int]]) -> Vector:
-        """Per row the sum of its token vectors, the marks at both ends included."""
+        """Return the sum of the token vectors of each row, with the marks at both ends."""
         import torch
 
         first, last = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
@@ -118,7 +118,7 @@ def _cosine(a: Vector, b: Vector) -> float:
 
 
 class Source:
-    """A prompt as the judge sees it: its sentences as vectors, and what its words say."""
+    """A prompt as the judge sees it: the vectors of its sentences, and its words and facts."""
 
     def __init__(self, text: str, encoder: Encoder) -> None:
         self.evidence = Evidence(text)
@@ -126,19 +126,19 @@ class Source:
         self._units = self._sums / np.linalg.norm(self._sums, axis=1, keepdims=True)
 
     def grounds(self, aim: Vector) -> float:
-        """Cosine of a sentence's vector to what of the prompt is nearest to it.
+        """Return the cosine of a sentence's vector and the part of the prompt nearest to it.
 
-        That is the nearest sentence, or the nearest two or three together: a summary draws on
-        several.
+        That part is the nearest sentence, or the nearest two or three together: a sentence of a
+        summary draws on several.
         """
         best = np.argsort(-(self._units @ aim), kind="stable")[:NEAREST]
         return max(_cosine(aim, total) for total in np.cumsum(self._sums[best], axis=0))
 
 
 class EmbeddingJudge:
-    """Scores by embeddings and rules: deterministic, on the CPU, without a call to anybody.
+    """Scores by embeddings and rules: deterministic, on the CPU, without a call to a service.
 
-    Weights are looked for when the first verdict is asked for.
+    The weights are loaded for the first verdict.
     """
 
     version = VERSION
@@ -160,20 +160,20 @@ class EmbeddingJudge:
         }
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """A verdict per item, or the cause why there is none, in the order of the items.
+        """Yield for each item, in order, a verdict, or the cause why there is none.
 
         Raises:
-            WeightsError: the embedding model cannot be had.
+            WeightsError: there is no place from which the embedding model can be loaded.
         """
         if not items:
             return
         if self._encoder is None:
             self._encoder = Encoder(self._weights)
-        for start in range(0, len(items), TOGETHER):
+        for start in range(0, len(items), BATCH):
             if len(self._encoder) > KEEP:
                 self._encoder.forget()
                 self._sources.clear()
-            batch = items[start : start + TOGETHER]
+            batch = items[start : start + BATCH]
             causes = [_unfit(item) for item in batch]
             fit = [item for item, cause in zip(batch, causes, strict=True) if cause is None]
             self._encoder.learn(text for item in fit for text in _texts(item))
@@ -184,7 +184,7 @@ class EmbeddingJudge:
         answer, reference = item.response.text, item.reference
         length = len(words(answer))
         if not length:
-            return self._says(item, 0.0, 0.0, "the answer has no words")
+            return self._scored(item, 0.0, 0.0, "the answer has no words")
         limit = len(words(reference))
         brevity = min(1.0, SPARE_LENGTH * limit / length)
         both = (encoder.sums(sentences(text)).sum(axis=0) for text in (answer, reference))
@@ -195,10 +195,13 @@ class EmbeddingJudge:
         if not math.isfinite(similarity + precision):
             return item.failure(self, "the embedding model gave no finite numbers")
         reason = f"{length} words for {limit}, cosine {cosine:.2f}, ROUGE-L {rouge:.2f}; {why}"
-        return self._says(item, similarity, brevity * precision, reason)
+        return self._scored(item, similarity, brevity * precision, reason)
 
     def _precision(self, answer: str, source: Source, encoder: Encoder) -> tuple[float, str]:
-        """How far the prompt bears the answer out, 0 to 1, length apart; and the figures."""
+        """Return how far the prompt supports the answer, 0 to 1, and the figures as text.
+
+        The length of the answer does not count here.
+        """
         parts = [part for part in sentences(answer) if words(part)]
         weight = np.array([len(words(part)) for part in parts], dtype=float)
         grounds = np.array([source.grounds(vector) for vector in encoder.sums(parts)])
@@ -216,13 +219,13 @@ class EmbeddingJudge:
             self._sources[text] = Source(text, encoder)
         return self._sources[text]
 
-    def _says(self, item: Item, similarity: float, precision: float, reason: str) -> Verdict:
+    def _scored(self, item: Item, similarity: float, precision: float, reason: str) -> Verdict:
         scores = min(100.0, 100 * similarity), min(100.0, 100 * precision)
         return item.verdict(self, *scores, reason)
 
 
 def _unfit(item: Item) -> str | None:
-    """Why an item cannot be scored, if it cannot."""
+    """Return why an item cannot be scored, or None where it can."""
     if cause := item.prompt_fault:
         return cause
     if not stems(item.reference):
@@ -231,6 +234,6 @@ def _unfit(item: Item) -> str | None:
 
 
 def _texts(item: Item) -> list[str]:
-    """All that is to be encoded for an item."""
+    """Return all sentences that have to be encoded for an item."""
     answer = item.response.text
     return [t for text in (item.reference, answer, item.prompt.user) for t in sentences(text)]

@@ -1,9 +1,9 @@
-"""What an answer claims that a prompt can bear out without a model: figures, dates, names, nots.
+"""Facts of an answer that a prompt can support or not: figures, dates, names and negations.
 
-Everything here looks at words only. English is assumed for number words, days, months, stop words
-and negations; figures and names work in any language with capitals. A fact that is in the prompt
-in other words ("a fortnight" for "two weeks") is taken for unsupported, one that is there but
-belongs to something else for supported.
+There is no model here, only words. Number words, days, months, stop words and negations are
+English; figures and names work in any language with capitals. A fact that is in the prompt in other
+words ("a fortnight" for "two weeks") counts as unsupported. A fact that is there but belongs to
+something else counts as supported.
 """
 
 import re
@@ -15,11 +15,11 @@ from itertools import pairwise
 from llamaduo.base.text import stems, words
 
 FREE_COPY = 0.3  # share of the answer that names, dates and set phrases may take up
-COPY_LEAVES = 0.3  # what is left of an answer that is copied altogether
-REACH = 8  # stems of the prompt within which neighbours belong together
-TORN, WHOLE = 0.2, 0.55  # share of such neighbours that says word salad, and that says prose
-DOUBT = 4  # neighbours that every answer is given, so that a short one is not condemned by two
-UNFINISHED = 0.5  # what breaking off leaves of an answer
+COPY_LEAVES = 0.3  # factor for an answer that is copied as a whole
+REACH = 8  # stems of the prompt between two words that belong together, at most
+TORN, WHOLE = 0.2, 0.55  # share of such neighbours in text without order, and in prose
+DOUBT = 4  # neighbours added to every answer, so that two do not decide on a short one
+UNFINISHED = 0.5  # factor for an answer that breaks off
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -76,12 +76,12 @@ class Claim:
 
 
 def _plain(word: str) -> str:
-    """A word in small letters, without a possessive ending."""
+    """Return a word in small letters, without a possessive ending."""
     return re.sub(r"['’]s?$", "", word.casefold())
 
 
 def figure_forms(figure: str) -> frozenset[str]:
-    """The ways in which a figure may be meant: 6.30 is a decimal and a time, 0730 is 7:30 too."""
+    """Return the meanings of a figure: 6.30 is a decimal and a time, 0730 is 7:30 too."""
     if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", figure):
         figure = figure.replace(",", "")
     parts = re.split(r"[.,:]", figure)
@@ -101,7 +101,7 @@ def figure_forms(figure: str) -> frozenset[str]:
 
 
 def _spelled(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Numbers in words, with the words: "thirty", "eight" is 38, "two", "hundred" is 200."""
+    """Yield numbers in words and their values: "thirty", "eight" is 38, "two", "hundred" is 200."""
     at = 0
     while at < len(tokens):
         start, value = at, None
@@ -117,27 +117,27 @@ def _spelled(tokens: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 def numbers(text: str) -> list[Claim]:
-    """The figures and the numbers in words; "one" is none, since it mostly stands for a thing."""
-    found = [Claim(figure, figure_forms(figure)) for figure in _FIGURE.findall(text)]
+    """Return the figures and the numbers in words; not "one", which mostly stands for a thing."""
+    claims = [Claim(figure, figure_forms(figure)) for figure in _FIGURE.findall(text)]
     tokens = [word.casefold() for word in words(text)]
     for spelling, value in _spelled(tokens):
         if spelling != "one":
-            found.append(Claim(spelling, frozenset({str(value)})))
-    return found
+            claims.append(Claim(spelling, frozenset({str(value)})))
+    return claims
 
 
 def dates(text: str) -> list[Claim]:
-    """The days of the week and the months."""
+    """Return the days of the week and the months."""
     plain = ((word, _plain(word)) for word in words(text) if word[0].isupper())
     return [Claim(word, frozenset({_DATE[key]})) for word, key in plain if key in _DATE]
 
 
 def names(sentence: str) -> list[Claim]:
-    """Words with a capital that are not there for the sentence's beginning, dates left out.
+    """Return the names: words with a capital, without dates.
 
-    The first word counts when a modal or auxiliary follows it, as in "Priya will …".
+    The first word of the sentence counts only before a modal or auxiliary, as in "Priya will …".
     """
-    found = []
+    claims = []
     tokens = words(sentence)
     for at, word in enumerate(tokens):
         key = _plain(word)
@@ -146,29 +146,30 @@ def names(sentence: str) -> list[Claim]:
         if key in ("mr", "mrs", "ms", "dr"):
             continue
         if at or (len(tokens) > 1 and tokens[1] in MODALS and not key.endswith(("s", "ing"))):
-            found.append(Claim(word, frozenset(stems(key) or {key})))
-    return found
+            claims.append(Claim(word, frozenset(stems(key) or {key})))
+    return claims
 
 
 @dataclass(frozen=True)
 class Polarity:
-    """The stems of a text by whether it denies them.
+    """The stems of a text, by whether the text denies them.
 
-    `nots` are the words a plain "not" stands before, `denied` all that a negation of any kind may
-    reach (the next three words of content in its clause), `said` the rest. Two widths, because
-    what accuses an answer must be sure and what excuses it need only be possible.
+    `nots` are those right after a plain "not"; `denied` are all that a negation of any kind may
+    reach, which is the next three words of content in its clause; `affirmed` are the others. There
+    are two widths because a fault of an answer must be certain, while its excuse need only be
+    possible.
     """
 
     nots: frozenset[str]
     denied: frozenset[str]
-    said: frozenset[str]
+    affirmed: frozenset[str]
 
     @classmethod
     def of(cls, text: str) -> "Polarity":
-        """Of a text, clause by clause."""
+        """Return the polarity of a text, read clause by clause."""
         nots: set[str] = set()
         denied: set[str] = set()
-        said: set[str] = set()
+        affirmed: set[str] = set()
         for clause in re.split(r"[.,;:!?()—–]+(?=\s|$)", text.casefold()):
             reach, plain = 0, 0
             for word in words(clause):
@@ -179,16 +180,16 @@ class Polarity:
                 plain -= 1  # "not because the plan was …" does not deny the plan
                 if word in STOP:
                     continue
-                found = [stem for stem in stems(word) if not stem.isdigit()]
-                (denied if reach else said).update(found)
+                content = [stem for stem in stems(word) if not stem.isdigit()]
+                (denied if reach else affirmed).update(content)
                 if plain >= 0:
-                    nots.update(found)
+                    nots.update(content)
                 reach, plain = max(0, reach - 1), 0
-        return cls(frozenset(nots), frozenset(denied), frozenset(said))
+        return cls(frozenset(nots), frozenset(denied), frozenset(affirmed))
 
 
 class Evidence:
-    """What a prompt says, taken apart once for all answers to it."""
+    """The words and facts of a prompt, computed once for all answers to it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -196,10 +197,10 @@ class Evidence:
 
     @cached_property
     def _forms(self) -> set[str]:
-        found = {form for claim in numbers(self.text) for form in claim.forms}
+        forms = {form for claim in numbers(self.text) for form in claim.forms}
         plain = [_plain(word) for word in words(self.text)]
-        found |= set(self.stems) | set(plain)
-        return found | {short for word, short in _DATE.items() if {word, short} & set(plain)}
+        forms |= set(self.stems) | set(plain)
+        return forms | {short for word, short in _DATE.items() if {word, short} & set(plain)}
 
     @cached_property
     def _polarity(self) -> Polarity:
@@ -213,35 +214,35 @@ class Evidence:
         return places
 
     def unsupported(self, sentence: str) -> list[str]:
-        """The figures, dates, names and negations of a sentence that the prompt does not bear out.
+        """Return the figures, dates, names and negations of a sentence that the prompt has not.
 
-        A "not" needs the prompt to deny the same word; a word that the prompt says only with a
+        A "not" needs a prompt that denies the same word; a word that the prompt has only with a
         "not" needs one in the answer.
         """
         claims = numbers(sentence) + dates(sentence) + names(sentence)
         wrong = [claim.text for claim in claims if not claim.forms & self._forms]
         here, there = Polarity.of(sentence), self._polarity
         wrong += [f"not {stem}" for stem in sorted(here.nots - there.denied)]
-        missed = (here.said & there.nots) - there.said - here.denied
+        missed = (here.affirmed & there.nots) - there.affirmed - here.denied
         return wrong + [f"{stem} without its not" for stem in sorted(missed)]
 
     def copied(self, answer: Sequence[str], run: int) -> float:
-        """The share of an answer's stems that lie in runs of at least `run` copied in one piece."""
+        """Return the share of an answer's stems that are copied in runs of at least `run`."""
         if not answer:
             return 0.0
         runs = {self.stems[at : at + run] for at in range(len(self.stems) - run + 1)}
-        hit = [False] * len(answer)
+        in_run = [False] * len(answer)
         for at in range(len(answer) - run + 1):
             if tuple(answer[at : at + run]) in runs:
-                hit[at : at + run] = [True] * run
-        return sum(hit) / len(answer)
+                in_run[at : at + run] = [True] * run
+        return sum(in_run) / len(answer)
 
     def neighbours(self, answer: Sequence[str], reach: int) -> tuple[int, int]:
-        """How many words that the answer puts next to each other are near in the prompt too.
+        """Count the answer's neighbouring words that are near in the prompt too, and all of them.
 
-        Taken are words of content that the prompt has; returned are the neighbours no more than
-        `reach` words apart there, and all. What belongs together in the prompt stays together in
-        an honest answer, and is torn apart when words are thrown about.
+        Only words of content that the prompt has are used. Near is no more than `reach` stems
+        apart. Words that belong together in the prompt stay together in an honest answer, and not
+        in one with its words in a random order.
         """
         shared = [stem for stem in answer if stem in self._places and stem not in _STOP_STEMS]
         pairs = [(a, b) for a, b in pairwise(shared) if a != b]
@@ -255,14 +256,15 @@ class Evidence:
 def penalised_precision(
     precision: float, answer: str, evidence: Evidence, run: int
 ) -> tuple[float, str]:
-    """What copying, words thrown about and breaking off leave of a precision; and the figures.
+    """Return a precision lowered for copying, disorder and breaking off, and the figures as text.
 
-    `run` stems in a row make a copy. The numbers belong to the versions of the judges that call it.
+    `run` stems in a row make a copy. The constants belong to the versions of the judges that use
+    this.
     """
-    said = stems(answer)
-    copied = evidence.copied(said, run)
+    answer_stems = stems(answer)
+    copied = evidence.copied(answer_stems, run)
     own = 1 - (1 - COPY_LEAVES) * max(0.0, copied - FREE_COPY) / (1 - FREE_COPY)
-    near, pairs = evidence.neighbours(said, REACH)
+    near, pairs = evidence.neighbours(answer_stems, REACH)
     together = (near + DOUBT * WHOLE) / (pairs + DOUBT)
     order = min(1.0, max(0.0, (together - TORN) / (WHOLE - TORN)))
     ended = UNFINISHED if unfinished(answer) else 1.0
@@ -271,11 +273,11 @@ def penalised_precision(
 
 
 def unfinished(text: str) -> bool:
-    """Whether a text breaks off: its last line has no end mark.
+    """Tell whether a text breaks off: its last line has no end mark.
 
     List items, code and lines of up to three words need none.
     """
     line = (text.rstrip().splitlines() or [""])[-1].rstrip("*_ ")
     ended = re.search(r"[.!?…。！？:;}\])>`\"'”’»|]$", line)
-    listed = re.match(r"\s*([-*•|#]|\d+[.)])\s", line)
-    return not ended and not listed and len(words(line)) > 3
+    is_list_item = re.match(r"\s*([-*•|#]|\d+[.)])\s", line)
+    return not ended and not is_list_item and len(words(line)) > 3

@@ -1,4 +1,4 @@
-"""A judge of a few lines: word overlap with the reference, and with the prompt."""
+"""A fake judge: word overlap with the reference and with the prompt."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,9 +12,10 @@ VERSION = "1"
 
 
 class FakeJudge:
-    """Scores shared neighbouring words; deterministic and quick, and fooled by little in a test.
+    """Scores by shared neighbouring words; deterministic and fast.
 
-    Words in the wrong order and over-long answers lose, so that it ranks the anchors rightly.
+    Words in the wrong order and answers that are too long score less, so that it ranks the anchors
+    correctly.
     """
 
     repeats = 1
@@ -25,11 +26,14 @@ class FakeJudge:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """Its name and version."""
+        """Kind, name and version."""
         return {"kind": "fake", "name": self.name, "version": VERSION}
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """Overlap with the reference as similarity; with reference and prompt as precision."""
+        """Yield a verdict for each item, in order.
+
+        Similarity is the overlap with the reference, precision that with reference and prompt.
+        """
         for item in items:
-            shared = overlap(item.response.text, item.reference, item.prompt.user)
-            yield item.verdict(self, *shared)
+            scores_and_reason = overlap(item.response.text, item.reference, item.prompt.user)
+            yield item.verdict(self, *scores_and_reason)

@@ -1,4 +1,4 @@
-"""A service LLM as judge: M independent verdicts on each response, the reason before the scores."""
+"""The LLM judge: M independent verdicts of a service LLM on each response, each with a reason."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,11 +30,11 @@ PROMPTS = Path(__file__).parent / "prompts"
 #: Raised whenever the same replies may make other verdicts.
 VERSION = 1
 
-REASON = 2000  # characters of a reason that are kept
+REASON = 2000  # characters of a reason that are kept, at most
 
 
 class VerdictForm(Record):
-    """What is asked for. The order of the fields is that in which the model writes them."""
+    """The form of a verdict that is asked for; the model writes the fields in this order."""
 
     reason: str = Field(description="One or two sentences: the largest difference or error.")
     similarity: int = Field(description="0 to 100: how much it says the same as the reference.")
@@ -46,19 +46,19 @@ FORM = form_of(VerdictForm, "verdict")
 
 @dataclass(frozen=True)
 class ReadVerdict:
-    """What a reply was read as: its scores may be fractions."""
+    """The verdict that was read from a reply; its scores may be fractions."""
 
     reason: str
     similarity: float
     precision: float
 
 
-NOTHING = ReadVerdict("the answer is empty", 0, 0)
+EMPTY = ReadVerdict("the answer is empty", 0, 0)
 
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """A file of `judge/prompts`: its name, the version in its first line, and the text."""
+    """A file of `judge/prompts`: its name, the version in its first line, and the text after it."""
 
     name: str
     version: str
@@ -66,7 +66,7 @@ class JudgePrompt:
 
     @classmethod
     def named(cls, name: str, folder: Path | None = None) -> "JudgePrompt":
-        """The prompt of a name; those that judge two answers lie in a folder of their own.
+        """Return the prompt with a name, from `folder` where it is not one for single answers.
 
         Raises:
             ConfigError: there is no such file, or it does not begin with its version.
@@ -86,11 +86,11 @@ class JudgePrompt:
 
     @property
     def sha256(self) -> str:
-        """The hash of the text, so that a change without a new version shows."""
+        """The hash of the text, which shows a change without a new version."""
         return sha256(self.template.encode()).hexdigest()
 
     def about(self, item: Item) -> str:
-        """The prompt on one item, each of its texts between marks that no text contains."""
+        """Return the prompt for an item, each of its texts between marks that no text contains."""
         turns = item.prompt.messages
         names = ["task"] if len(turns) == 1 else [f"task, {turn.role} message" for turn in turns]
         mark, blocks = fenced(
@@ -103,15 +103,15 @@ class JudgePrompt:
         return self.filled(mark, blocks)
 
     def filled(self, mark: str, blocks: Sequence[str]) -> str:
-        """The prompt with its texts, each fenced by the mark."""
+        """Return the prompt with its texts, each between the marks."""
         return Template(self.template).substitute(mark=mark, material="\n\n".join(blocks)).strip()
 
 
 class LlmJudge:
-    """Asks a service LLM for each verdict, as a sample of its own.
+    """Asks a service LLM for each verdict, as a separate sample.
 
-    A candidate without a word is given 0 and 0 without asking. `version` has the prompt's name,
-    version and hash, and the version of the rules by which replies are read.
+    An empty answer gets 0 and 0 without a request. `version` has the prompt's name, version and
+    hash, and the version of the rules by which replies are read.
 
     Raises (when made):
         ConfigError: there is no prompt of that name.
@@ -127,7 +127,7 @@ class LlmJudge:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """Kind, version, the service that is asked, the prompt, M and the cap on a verdict."""
+        """Kind, version, the service, the prompt, M and the most tokens of a verdict."""
         prompt = self._prompt
         return {
             "kind": "llm",
@@ -139,18 +139,18 @@ class LlmJudge:
         }
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """M rows per item, or those wanted, as they come.
+        """Yield M rows for each item, or those wanted, as the replies come.
 
         Raises:
-            ServiceError: the service cannot be used, or not within the budget; the rows before it
-                have been yielded.
+            ServiceError: the service cannot be used, or not within the budget; the rows before
+                that have been yielded.
         """
         requests: list[Request] = []
         asked: dict[str, tuple[Item, int]] = {}
         for item in items:
             repeats = range(self.repeats) if item.wanted is None else item.wanted
             if not item.response.text.strip():
-                yield from (self._verdict(item, m, NOTHING, Bill()) for m in repeats)
+                yield from (self._verdict(item, m, EMPTY, Bill()) for m in repeats)
                 continue
             for request, m in zip(self.requests(item, repeats), repeats, strict=True):
                 requests.append(request)
@@ -166,7 +166,7 @@ class LlmJudge:
                 yield item.failure(self, outcome.cause, m=m, final=outcome.final, bill=outcome.bill)
 
     def requests(self, item: Item, repeats: Sequence[int]) -> list[Request]:
-        """The requests for some repeats of the verdict on an item; they differ by sample alone."""
+        """Return the requests for some repeats of the verdict on an item; only `sample` differs."""
         messages = (Message(role="user", content=self._prompt.about(item)),)
         return [
             Request(
@@ -180,31 +180,32 @@ class LlmJudge:
             for m in repeats
         ]
 
-    def _verdict(self, item: Item, m: int, said: ReadVerdict, bill: Bill) -> Verdict:
-        return item.verdict(self, said.similarity, said.precision, said.reason, m=m, bill=bill)
+    def _verdict(self, item: Item, m: int, read: ReadVerdict, bill: Bill) -> Verdict:
+        return item.verdict(self, read.similarity, read.precision, read.reason, m=m, bill=bill)
 
 
 def read(request: Request, reply: Completion) -> ReadVerdict:
-    """The verdict in a reply.
+    """Return the verdict in a reply.
 
-    An object that the request contains, such as one in the candidate, is none; nor is anything in a
-    reply that has a broken object too, since the whole one might be a quotation within it.
+    An object that also stands in the request, such as one in the candidate, is not a verdict. A
+    reply with a broken object has none either, since a whole object might be a quotation within the
+    broken one.
 
     Raises:
         ValueError: there is no verdict, more than one, or one with something that is no score.
     """
-    found = own_objects(request, reply)
-    named = [one for one in found.objects if one.keys() & {"similarity", "precision"}]
-    if found.broken or not named:
-        missing(reply, "similarity and precision", found.broken)
-    scores = {(score_of(one, "similarity"), score_of(one, "precision")) for one in named}
+    own = own_objects(request, reply)
+    verdicts = [value for value in own.objects if value.keys() & {"similarity", "precision"}]
+    if own.broken or not verdicts:
+        missing(reply, "similarity and precision", own.broken)
+    scores = {(score_of(value, "similarity"), score_of(value, "precision")) for value in verdicts}
     if len(scores) > 1:
         raise ValueError(f"{len(scores)} different verdicts in one reply")
     similarity, precision = scores.pop()
-    return ReadVerdict(_reason(named[-1].get("reason")), similarity, precision)
+    return ReadVerdict(_reason(verdicts[-1].get("reason")), similarity, precision)
 
 
-def _reason(given: object) -> str:
-    text = given.strip() if isinstance(given, str) else ""
+def _reason(value: object) -> str:
+    text = value.strip() if isinstance(value, str) else ""
     whole = text.encode("utf-8", "replace").decode()[:REASON]
     return whole or "no reason given"

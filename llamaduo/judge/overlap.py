@@ -1,7 +1,7 @@
-"""A judge that counts: shared words and letters, and what the prompt bears out; no model at all.
+"""The overlap judge: shared words and letters, and facts that the prompt supports; no model.
 
-docs/judges.md says what it measures. It sees the surface of a text only, which is why it makes a
-second opinion beside `judge=embedding` that can be had anywhere, and a poor only one.
+docs/judges.md says what it measures. It sees only the surface of a text. So it is a good second
+judge beside `judge=embedding`, which works on any machine, and a poor only one.
 """
 
 import math
@@ -17,15 +17,15 @@ from llamaduo.judge.facts import Evidence, penalised_precision
 from llamaduo.judge.protocol import Item
 from llamaduo.records import Judgement
 
-#: Raised whenever a verdict may change; every number below is part of what it stands for.
+#: Raised whenever a verdict may change; it stands for every number below.
 VERSION = "1"
 
 LETTERS, TERMS = 0.4, 0.3  # shares of similarity; the rest is ROUGE-L
-ORDERS = range(1, 7)  # letters in a row that are compared with the reference
-SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference for nothing
+LENGTHS = range(1, 7)  # letters in a row that are compared with the reference
+SPARE_LENGTH = 1.25  # an answer may be this much longer than the reference without a penalty
 PIECE = 4  # letters in a row that are looked for in the prompt
-BACKED = 0.8  # share of an answer's pieces in the prompt from which it counts as grounded
-PER_FACT = 0.7  # what one unsupported fact leaves of its sentence
+BACKED = 0.8  # share of a sentence's pieces in the prompt from which it counts as grounded
+PER_FACT = 0.7  # factor of a sentence for each unsupported fact
 RUN = 5  # stems in a row that make a copy
 
 
@@ -42,21 +42,24 @@ def _runs(text: str, length: int) -> Counter[str]:
 
 
 def letters_f(a: str, b: str) -> float:
-    """Mean F of shared runs of one to six letters, 0 to 1; white space counts as one letter."""
+    """Return the mean F of shared runs of one to six letters, 0 to 1.
+
+    White space counts as one letter.
+    """
     a, b = _letters(a), _letters(b)
-    found = []
-    for length in ORDERS:
+    values = []
+    for length in LENGTHS:
         ours, theirs = _runs(a, length), _runs(b, length)
         total = ours.total() + theirs.total()
         if total:
-            found.append(2 * (ours & theirs).total() / total)
-    return sum(found) / len(found) if found else 0.0
+            values.append(2 * (ours & theirs).total() / total)
+    return sum(values) / len(values) if values else 0.0
 
 
 def terms_cosine(a: str, b: str) -> float:
-    """Cosine of the words and neighbouring word pairs of two texts, 0 to 1.
+    """Return the cosine of the words and neighbouring word pairs of two texts, 0 to 1.
 
-    Each counts 1 + log of how often it is there.
+    The weight of each is 1 + log of its count.
     """
     ours, theirs = _weights(a), _weights(b)
     shared = sum(weight * theirs.get(term, 0.0) for term, weight in ours.items())
@@ -66,7 +69,7 @@ def terms_cosine(a: str, b: str) -> float:
 
 def _weights(text: str) -> dict[str, float]:
     terms = _terms(text)
-    counts = Counter(terms) + Counter(f"{one} {other}" for one, other in pairwise(terms))
+    counts = Counter(terms) + Counter(f"{word} {following}" for word, following in pairwise(terms))
     return {term: 1 + math.log(count) for term, count in counts.items()}
 
 
@@ -76,7 +79,7 @@ def _evidence(text: str) -> tuple[Evidence, frozenset[str]]:
 
 
 class OverlapJudge:
-    """Scores by counting: deterministic, without weights, about a millisecond a verdict."""
+    """Scores by counting: deterministic, without weights, about a millisecond for a verdict."""
 
     version = VERSION
     repeats = 1
@@ -86,11 +89,11 @@ class OverlapJudge:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """Kind and version, which stands for the rules and their numbers."""
+        """Kind and version; the version stands for the rules and their numbers."""
         return {"kind": "overlap", "version": self.version}
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """A verdict per item, or the cause why there is none, in the order of the items."""
+        """Yield for each item, in order, a verdict, or the cause why there is none."""
         for item in items:
             cause = _unfit(item)
             yield item.verdict(self, *score(item)) if cause is None else item.failure(self, cause)
@@ -103,7 +106,7 @@ def _unfit(item: Item) -> str | None:
 
 
 def score(item: Item) -> tuple[float, float, str]:
-    """Similarity to the reference, precision by the prompt, 0 to 100 each, and the figures."""
+    """Return similarity to the reference and precision, 0 to 100 each, and the figures as text."""
     answer, reference = item.response.text, item.reference
     length, limit = len(words(answer)), len(words(reference))
     if not length:
@@ -112,24 +115,27 @@ def score(item: Item) -> tuple[float, float, str]:
     letters, terms = letters_f(answer, reference), terms_cosine(answer, reference)
     rouge = rouge_l_of(_terms(answer), _terms(reference))
     alike = LETTERS * letters + TERMS * terms + (1 - LETTERS - TERMS) * rouge
-    borne, why = precision_by_prompt(answer, item.prompt.user)
+    supported, why = precision_by_prompt(answer, item.prompt.user)
     reason = (
         f"{length} words for {limit}, letters {letters:.2f}, words {terms:.2f}, ROUGE-L"
         f" {rouge:.2f}; {why}"
     )
-    return min(100.0, 100 * brevity * alike), min(100.0, 100 * brevity * borne), reason
+    return min(100.0, 100 * brevity * alike), min(100.0, 100 * brevity * supported), reason
 
 
 def precision_by_prompt(answer: str, prompt: str) -> tuple[float, str]:
-    """How far a prompt bears an answer out that has words, 0 to 1, length apart; the figures."""
+    """Return how far a prompt supports an answer with words, 0 to 1, and the figures as text.
+
+    The length of the answer does not count here.
+    """
     evidence, pieces = _evidence(prompt)
     total = backed = shares = 0.0
     wrong: list[str] = []
     for part in sentences(answer):
         weight = len(words(part))
         text = _letters(part)
-        mine = [text[at : at + PIECE] for at in range(max(1, len(text) - PIECE + 1))]
-        share = sum(piece in pieces for piece in mine) / len(mine)
+        its_pieces = [text[at : at + PIECE] for at in range(max(1, len(text) - PIECE + 1))]
+        share = sum(piece in pieces for piece in its_pieces) / len(its_pieces)
         facts = evidence.unsupported(part)
         wrong += facts
         total += weight

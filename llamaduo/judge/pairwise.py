@@ -1,7 +1,7 @@
-"""Which of two answers to a prompt an LLM prefers: win, tie or loss, asked in both orders.
+"""The pairwise judge: an LLM prefers one of two answers to a prompt; a win, a tie or a loss.
 
-A judge that likes what it sees first, or last, would decide by position. So each pair of answers is
-shown twice with places changed, and a preference that turns with the places is a tie.
+A judge that prefers the first or the last place would decide by position. So each pair of answers
+is shown in both orders, and a preference that changes with the order is a tie.
 """
 
 from collections import Counter, defaultdict
@@ -24,11 +24,10 @@ from llamaduo.stats.intervals import Estimate, estimate
 VERSION = 1
 
 Place: TypeAlias = Literal["A", "B", "tie"]
-ORDERS = 2  # the candidate as A, then as B
 
 
 class Choice(Record):
-    """What is asked for, in the order in which the model writes it."""
+    """The form of a choice that is asked for; the model writes the fields in this order."""
 
     reason: str = Field(description="One or two sentences: the difference that decides.")
     better: Place = Field(description="The better answer, or tie.")
@@ -38,7 +37,7 @@ FORM = form_of(Choice, "choice")
 
 
 class AnswerPair(Record):
-    """A response and the answer that it is held against, to one prompt."""
+    """A response, and the answer to the same prompt that it is compared with."""
 
     prompt: Prompt
     response: Response
@@ -46,10 +45,10 @@ class AnswerPair(Record):
 
 
 class Preference(Record):
-    """How a response fared: win, tie or loss, and what was chosen in either order.
+    """A response's win, tie or loss, and the choice in each order.
 
-    `first` was chosen with the response as A, `second` with it as B; both None where the two texts
-    are one and nobody was asked. `flipped` says that the choice turned with the places.
+    `first` was chosen with the response as A, `second` with the response as B. Both are None where
+    the two texts are the same and there was no request.
     """
 
     prompt_id: str
@@ -64,15 +63,15 @@ class Preference(Record):
 
     @property
     def flipped(self) -> bool:
-        """Whether the same place was chosen in both orders."""
+        """True where the same place was chosen in both orders."""
         return self.first == self.second and self.first in ("A", "B")
 
 
 class WinRate(Record):
-    """Wins and half the ties over all, 0 to 1, with an interval clustered by prompt.
+    """The share of wins, with a tie as half a win, 0 to 1, with an interval clustered by prompt.
 
-    `flips` are among the ties; `for_first` is the share of flips that chose what was shown first,
-    None without flips. `failures` are in no figure.
+    `flips` are among the ties; `for_first` is the share of flips that chose the first place, None
+    without flips. `failures` are in no figure.
     """
 
     rate: Estimate
@@ -88,20 +87,20 @@ class WinRate(Record):
 def win_rate(
     rows: Sequence[Preference | JudgeFailure], *, confidence: float, seed: int
 ) -> WinRate | None:
-    """The win rate of some preferences, or None where there is none."""
-    found = [row for row in rows if isinstance(row, Preference)]
-    if not found:
+    """Return the win rate of some preferences, or None where there are none."""
+    preferences = [row for row in rows if isinstance(row, Preference)]
+    if not preferences:
         return None
     worth = {"win": 1.0, "tie": 0.5, "loss": 0.0}
     clusters: dict[str, list[float]] = defaultdict(list)
-    for row in found:
+    for row in preferences:
         clusters[row.prompt_id].append(worth[row.outcome])
-    sums = [(sum(of), float(len(of))) for _, of in sorted(clusters.items())]
+    sums = [(sum(points), float(len(points))) for _, points in sorted(clusters.items())]
     rate = estimate(sums, confidence=confidence, seed=seed)
     if rate.low is not None and rate.high is not None:
         rate = Estimate(value=rate.value, low=max(0.0, rate.low), high=min(1.0, rate.high))
-    count = Counter(row.outcome for row in found)
-    flips = [row for row in found if row.flipped]
+    count = Counter(row.outcome for row in preferences)
+    flips = [row for row in preferences if row.flipped]
     between = "" if rate.low is None else f" ({rate.low:.0%} to {rate.high:.0%})"
     return WinRate(
         rate=rate,
@@ -110,7 +109,7 @@ def win_rate(
         losses=count["loss"],
         flips=len(flips),
         for_first=sum(row.first == "A" for row in flips) / len(flips) if flips else None,
-        failures=len(rows) - len(found),
+        failures=len(rows) - len(preferences),
         words=f"win rate {rate.value:.0%}{between}: {count['win']} wins, {count['tie']} ties"
         f" ({len(flips)} of them flips with the order), {count['loss']} losses",
     )
@@ -119,7 +118,7 @@ def win_rate(
 class PairwiseJudge:
     """Asks a service LLM which of two answers is better, twice for each pair.
 
-    Two answers that are the same but for white space are a tie, without asking.
+    Two answers that differ in white space only are a tie, without a request.
 
     Raises (when made):
         ConfigError: there is no prompt of that name.
@@ -134,7 +133,7 @@ class PairwiseJudge:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """Kind, version, the service that is asked, the prompt and the cap on a reply."""
+        """Kind, version, the service, the prompt and the most tokens of a reply."""
         prompt = self._prompt
         return {
             "kind": "pairwise",
@@ -144,40 +143,41 @@ class PairwiseJudge:
             "max_tokens": self._max_tokens,
         }
 
-    def compare(self, matches: Sequence[AnswerPair]) -> Iterator[Preference | JudgeFailure]:
-        """One row per match: a preference, or the cause why there is none.
+    def compare(self, pairs: Sequence[AnswerPair]) -> Iterator[Preference | JudgeFailure]:
+        """Yield one row for each pair: a preference, or the cause why there is none.
 
         Raises:
-            ServiceError: the service cannot be used, or not within the budget; the rows before it
-                have been yielded.
+            ServiceError: the service cannot be used, or not within the budget; the rows before
+                that have been yielded.
         """
         requests: list[Request] = []
         asked: dict[str, tuple[AnswerPair, int]] = {}
-        for match in matches:
-            if match.response.text.split() == match.against.split():
-                yield self._preference(match, None, None, "both answers are the same", Bill())
+        for pair in pairs:
+            if pair.response.text.split() == pair.against.split():
+                yield self._preference(pair, None, None, "both answers are the same", Bill())
                 continue
-            for order, request in enumerate(self.requests(match)):
+            for order, request in enumerate(self.requests(pair)):
                 requests.append(request)
-                asked[request.id] = match, order
+                asked[request.id] = pair, order
+        #: By prompt id and k, the outcome of the order whose reply came first.
         half: dict[tuple[str, int], Parsed[Choice] | Failure] = {}
         for outcome in ask_for(self._service, requests, read) if requests else ():
-            named = outcome.completion if isinstance(outcome, Parsed) else outcome
-            match, order = asked[named.request_id]
-            key = match.prompt.id, match.response.k
+            reply = outcome.completion if isinstance(outcome, Parsed) else outcome
+            pair, order = asked[reply.request_id]
+            key = pair.prompt.id, pair.response.k
             if key not in half:
                 half[key] = outcome
                 continue
             other = half.pop(key)
-            yield self._row(match, *((outcome, other) if order == 0 else (other, outcome)))
+            yield self._row(pair, *((outcome, other) if order == 0 else (other, outcome)))
 
-    def requests(self, match: AnswerPair) -> list[Request]:
-        """The two requests for a match: its response as A, then as B."""
-        both = match.response.text, match.against
+    def requests(self, pair: AnswerPair) -> list[Request]:
+        """Return the two requests for a pair: its response as A, then as B."""
+        both = pair.response.text, pair.against
         return [
             Request(
-                id=f"{match.prompt.id}/{match.response.k}/{order}",
-                messages=(Message(role="user", content=self._about(match.prompt, shown)),),
+                id=f"{pair.prompt.id}/{pair.response.k}/{order}",
+                messages=(Message(role="user", content=self._about(pair.prompt, shown)),),
                 max_tokens=self._max_tokens,
                 form=FORM,
                 purpose="judge",
@@ -193,30 +193,30 @@ class PairwiseJudge:
         return self._prompt.filled(mark, blocks)
 
     def _row(
-        self, match: AnswerPair, first: Parsed[Choice] | Failure, second: Parsed[Choice] | Failure
+        self, pair: AnswerPair, first: Parsed[Choice] | Failure, second: Parsed[Choice] | Failure
     ) -> Preference | JudgeFailure:
-        bill = Bill.total(_bill(one) for one in (first, second))
+        bill = Bill.total(_bill(outcome) for outcome in (first, second))
         if isinstance(first, Parsed) and isinstance(second, Parsed):
             a, b = first.value, second.value
             reason = f"as A: {a.reason} as B: {b.reason}"
-            return self._preference(match, a.better, b.better, reason, bill)
-        failures = [one for one in (first, second) if isinstance(one, Failure)]
+            return self._preference(pair, a.better, b.better, reason, bill)
+        failures = [outcome for outcome in (first, second) if isinstance(outcome, Failure)]
         return JudgeFailure(
-            prompt_id=match.prompt.id,
-            k=match.response.k,
+            prompt_id=pair.prompt.id,
+            k=pair.response.k,
             cause=failures[0].cause,
             judge=self.name,
             version=self.version,
-            final=all(one.final for one in failures),
+            final=all(failure.final for failure in failures),
             bill=bill,
         )
 
     def _preference(
-        self, match: AnswerPair, first: Place | None, second: Place | None, reason: str, bill: Bill
+        self, pair: AnswerPair, first: Place | None, second: Place | None, reason: str, bill: Bill
     ) -> Preference:
         return Preference(
-            prompt_id=match.prompt.id,
-            k=match.response.k,
+            prompt_id=pair.prompt.id,
+            k=pair.response.k,
             outcome=outcome_of(first, second),
             first=first,
             second=second,
@@ -228,39 +228,39 @@ class PairwiseJudge:
 
 
 def outcome_of(first: Place | None, second: Place | None) -> Literal["win", "tie", "loss"]:
-    """How the response fared that was A first and B then: what both orders bear out, else a tie."""
+    """Return the outcome for the response that was A, then B: a tie unless both orders agree."""
     if (first, second) == ("A", "B"):
         return "win"
     return "loss" if (first, second) == ("B", "A") else "tie"
 
 
-def _bill(one: Parsed[Choice] | Failure) -> Bill:
-    return one.completion.bill if isinstance(one, Parsed) else one.bill
+def _bill(outcome: Parsed[Choice] | Failure) -> Bill:
+    return outcome.completion.bill if isinstance(outcome, Parsed) else outcome.bill
 
 
 def read(request: Request, reply: Completion) -> Choice:
-    """The choice in a reply.
+    """Return the choice in a reply.
 
     Raises:
-        ValueError: there is none, more than one, or one of something that was not offered.
+        ValueError: there is none, more than one, or one that was not offered.
     """
-    found = own_objects(request, reply)
-    named = [one for one in found.objects if "better" in one]
-    if found.broken or not named:
-        missing(reply, "better answer", found.broken)
-    chosen = {str(one["better"]).strip().casefold() for one in named}
+    own = own_objects(request, reply)
+    choices = [value for value in own.objects if "better" in value]
+    if own.broken or not choices:
+        missing(reply, "better answer", own.broken)
+    chosen = {str(value["better"]).strip().casefold() for value in choices}
     if len(chosen) > 1:
         raise ValueError(f"{len(chosen)} different choices in one reply")
     places: dict[str, Place] = {"a": "A", "b": "B", "tie": "tie"}
-    said = chosen.pop().removeprefix("answer ").strip()
-    if said not in places:
-        raise ValueError(f'better is "{said[:40]}", not "A", "B" or "tie"')
-    reason = named[-1].get("reason")
+    better = chosen.pop().removeprefix("answer ").strip()
+    if better not in places:
+        raise ValueError(f'better is "{better[:40]}", not "A", "B" or "tie"')
+    reason = choices[-1].get("reason")
     text = reason.strip() if isinstance(reason, str) else ""
     text = text.encode("utf-8", "replace").decode()[: REASON // 2]
-    return Choice(reason=text or "no reason given", better=places[said])
+    return Choice(reason=text or "no reason given", better=places[better])
 
 
 def build(config: PairwiseJudgeConfig, setting: Setting) -> PairwiseJudge:
-    """The pairwise judge that the configuration names, with the service LLM that it asks."""
+    """Return the pairwise judge of the configuration, with the service LLM that it asks."""
     return PairwiseJudge(config, build_service(config.client, setting))

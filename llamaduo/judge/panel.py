@@ -1,9 +1,8 @@
-"""Several judges at once: a row of each, and what they say together.
+"""A panel: several judges on the same responses, each with rows under its own name.
 
-Each member's verdict is a row of its own under the member's name. `scores.by_prompt` puts them
-together: a member's repeats are averaged first, then the members with equal weight, for the
-responses that every member gave a verdict on. No member is corrected for its leniency: a relative
-gate divides it out, and an absolute one means the judges as they are.
+`llamaduo.stats.table` combines the rows: it averages a member's repeats first, then the members
+with equal weight, for the responses that every member gave a verdict on. No member is corrected for
+its leniency: a relative gate divides it out, and an absolute gate means the judges as they are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from llamaduo.records import Judgement
 
 
 class PanelJudge:
-    """Judges with names of their own, asked one after the other."""
+    """Judges with different names, asked one after the other."""
 
     def __init__(self, name: str, members: Sequence[Judge]) -> None:
         self.name = name
@@ -23,21 +22,21 @@ class PanelJudge:
 
     @property
     def repeats(self) -> int:
-        """Rows on each response: the repeats of all members together."""
+        """Number of rows on each response: the repeats of all members together."""
         return sum(member.repeats for member in self.members)
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """What decides the verdicts of each member, by name."""
+        """The identity of each member, by name."""
         return {
             "kind": "panel",
             "members": {member.name: dict(member.identity) for member in self.members},
         }
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """The rows of every member, one member after the other.
+        """Yield the rows of every member, one member after the other.
 
-        `wanted` repeats are asked of the members that have so many.
+        A member is asked for the `wanted` repeats below its own M.
         """
         for member in self.members:
             yield from member.assess([_for(item, member) for item in items])
@@ -51,5 +50,5 @@ def _for(item: Item, member: Judge) -> Item:
 
 
 def members(judge: Judge) -> tuple[Judge, ...]:
-    """The judges that a judge consists of: a panel's members, else itself alone."""
+    """Return a panel's members, or a judge that is no panel alone."""
     return judge.members if isinstance(judge, PanelJudge) else (judge,)

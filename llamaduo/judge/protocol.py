@@ -1,4 +1,4 @@
-"""A judge as its callers see it: what it is given, and what it says of it."""
+"""The contract of a judge: the item that it is given, and the rows that it returns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -11,9 +11,9 @@ NO_BILL = Bill()
 
 
 class Item(Record):
-    """One response to judge, with its prompt and the service LLM's recorded answer to it.
+    """A response to judge, with its prompt and the service LLM's recorded answer to the prompt.
 
-    `wanted` says which of the M repeats are still to be had; None: all.
+    `wanted` has the numbers of the repeats, of M, that are still missing; None: all.
     """
 
     prompt: Prompt
@@ -31,7 +31,7 @@ class Item(Record):
         m: int = 0,
         bill: Bill = NO_BILL,
     ) -> Verdict:
-        """What a judge says of it."""
+        """Return a judge's verdict on this item."""
         return Verdict(
             prompt_id=self.prompt.id,
             k=self.response.k,
@@ -53,7 +53,7 @@ class Item(Record):
         final: bool = True,
         bill: Bill = NO_BILL,
     ) -> JudgeFailure:
-        """That a judge cannot score it, and why."""
+        """Return the failure of a judge that cannot score this item, with the cause."""
         return JudgeFailure(
             prompt_id=self.prompt.id,
             k=self.response.k,
@@ -67,7 +67,7 @@ class Item(Record):
 
     @property
     def prompt_fault(self) -> str | None:
-        """Why its prompt has no words that an answer could be held against, if it has none."""
+        """The reason why no answer can be compared with the prompt, or None where one can."""
         if not any(message.role == "user" for message in self.prompt.messages):
             return "the prompt has no user message to hold the answer against"
         if not words(self.prompt.user):
@@ -76,25 +76,25 @@ class Item(Record):
 
 
 class Judge(Protocol):
-    """A judge."""
+    """Scores responses; `name` and `version` stand in each of its rows."""
 
     name: str
     version: str
 
     @property
     def repeats(self) -> int:
-        """M: how many verdicts it gives on each response."""
+        """M, the number of verdicts on each response."""
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """What decides its verdicts: kind, version, weights or model, prompt template."""
+        """All that decides its verdicts: kind, version, weights or model, prompt template."""
 
     def assess(self, items: Sequence[Item]) -> Iterator[Judgement]:
-        """M rows per item, or those `wanted`: verdicts, or causes why there is none, in any order.
+        """Yield M rows for each item, or those `wanted`, in any order: verdicts or failures.
 
-        Similarity compares the response with the reference, precision holds it against the prompt;
-        both run from 0 to 100, higher is better. `m` tells the repeats apart. A failure is a value,
-        never a score.
+        Similarity compares the response with the reference, precision compares it with the prompt.
+        Both run from 0 to 100, and higher is better. `m` is the number of the repeat. A failure
+        is a row of its own, never a score.
 
         Raises:
             JudgeError: the judge cannot be used at all.

@@ -182,7 +182,7 @@ def test_a_silent_judge_is_refused():
         def assess(self, items):
             return (row for row in super().assess(items) if row.k != 2)
 
-    with pytest.raises(JudgeError, match="'truncated' of p0: it was silent"):
+    with pytest.raises(JudgeError, match="'truncated' of p0: the judge returned no row"):
         check(Silent(RIGHT), [pair()])
 
 
