@@ -21,7 +21,7 @@ from hydra import compose, initialize_config_dir
 from llamaduo import cli
 from llamaduo.config import Quantity
 from llamaduo.cost.command import Cost, cases
-from llamaduo.money.case import Case, inputs_of, plan_of
+from llamaduo.money.case import Case, choices_of, inputs_of
 from llamaduo.money.decision import decide
 from llamaduo.money.model import Inputs, accumulated, break_evens, project
 from llamaduo.money.spread import Draws, drawn
@@ -62,10 +62,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     one, draws = case(), Draws(args.draws, 1, 0.9)
-    given, plan = ranged(inputs_of(one)), plan_of(one)
+    given, choices = ranged(inputs_of(one)), choices_of(one)
 
     def drawn_months() -> None:
-        series = project(drawn(given, draws), plan, args.months)
+        series = project(drawn(given, draws), choices, args.months)
         accumulated(series)
         break_evens(series)
 

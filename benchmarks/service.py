@@ -37,8 +37,8 @@ from typing import Any
 
 from llamaduo.config import ApiServiceConfig, Limits
 from llamaduo.records import Bill, Message
-from llamaduo.service import Completion, Request, Setting
-from llamaduo.service.ledger import Answer, opened
+from llamaduo.service import Completion, Request, ServiceContext
+from llamaduo.service.ledger import KeptAnswer, opened
 from llamaduo.service.live import LiveService
 
 AT_ONCE = 64
@@ -91,7 +91,7 @@ def serve(pipe: Connection, limit: str | None) -> None:
     gate = {None: None, "bucket": Bucket, "window": Window}[limit]
     limiter = gate() if gate is not None else None
     asked: Counter[str] = Counter()
-    facts = {"refused": 0, "flying": 0}
+    facts = {"refused": 0, "in_flight": 0}
     usage = {"prompt_tokens": 120, "completion_tokens": 80, "total_tokens": 200}
     message = {"role": "assistant", "content": SAID}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
@@ -106,9 +106,9 @@ def serve(pipe: Connection, limit: str | None) -> None:
             return web.Response(status=429, text="{}", headers=headers | {"Retry-After": "1"})
         if b'"row ' in sent:
             asked[json.loads(sent)["messages"][0]["content"]] += 1
-        facts["flying"] += 1
+        facts["in_flight"] += 1
         await asyncio.sleep(LATENCY)
-        facts["flying"] -= 1
+        facts["in_flight"] -= 1
         return web.Response(body=body, headers=headers)
 
     async def run() -> None:
@@ -197,8 +197,8 @@ def service(
         "record": None,
         "runtime": {"limits": known, "timeout": 60.0, "attempts": 6, "ledger": ledger},
     }
-    setting = Setting(home, {}, "benchmark", Decimal(1000))
-    return LiveService.of(ApiServiceConfig.model_validate(config), setting)
+    context = ServiceContext(home, {}, "benchmark", Decimal(1000))
+    return LiveService.of(ApiServiceConfig.model_validate(config), context)
 
 
 def requests(count: int) -> list[Request]:
@@ -331,7 +331,7 @@ def limited(rows: int, times: int) -> None:
                     seconds = time.perf_counter() - start
                     _, facts = up.facts()
                 lost = rows - sum(isinstance(outcome, Completion) for outcome in outcomes)
-                share = facts["refused"] / live.tally.sent
+                share = facts["refused"] / live.counts.sent
                 print(
                     f"{kind + ', limit ' + ('configured' if known else 'unknown'):<34}"
                     f"{seconds:6.2f} s for {rows} rows  {facts['refused']} calls rejected "
@@ -353,17 +353,17 @@ def kills(rows: int, times: int) -> None:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             asked, facts = up.facts()
-            flying, sent = facts["flying"], sum(asked.values())
+            in_flight, sent = facts["in_flight"], sum(asked.values())
             live = service(up.url, folder)
             with contextlib.redirect_stdout(io.StringIO()):
                 outcomes = list(live.complete(requests(rows)))
             asked, _ = up.facts()
         present = sum(isinstance(outcome, Completion) for outcome in outcomes)
         twice = sum(count - 1 for count in asked.values())
-        worst = max(worst, twice - live.tally.lost)
+        worst = max(worst, twice - live.counts.expired)
         print(
-            f"kill {number + 1:>2} after {sent:>4} calls: {live.tally.lost:>2} said to be under "
-            f"way (server: {flying}), {twice:>2} paid twice, {present}/{rows} rows",
+            f"kill {number + 1:>2} after {sent:>4} calls: {live.counts.expired:>2} expired "
+            f"(server: {in_flight} in flight), {twice:>2} paid twice, {present}/{rows} rows",
             flush=True,
         )
     print(f"{'paid twice beyond those under way':<34}{worst:6d}" if worst > 0 else "never more")
@@ -376,9 +376,11 @@ def ledger(rows: int, times: int) -> None:
     with home() as folder:
         with opened(folder) as (made, _):
             for start in range(0, rows, 5000):
-                with made.turn() as turn:
+                with made.transaction() as transaction:
                     some = keys[start : start + 5000]
-                    turn.keep([(k, Answer(SAID, None, "tiny", "stop", bill)) for k in some])
+                    transaction.keep(
+                        [(k, KeptAnswer(SAID, None, "tiny", "stop", bill)) for k in some]
+                    )
         size = (folder / "ledger.db").stat().st_size / 2**20
         for _ in range(times):
             random.shuffle(keys)

@@ -34,7 +34,7 @@ class Owner:
         self._folder.mkdir(parents=True, exist_ok=True)
         # One process at a time: nobody takes a file for an orphan's that is just being locked.
         with self._mutex, FileLock(self._folder / "guard.lock"):
-            self._bury_the_dead(close_runs_of)
+            self._reap(close_runs_of)
             if self._open == 0:
                 self._sign.acquire()
             self._open += 1
@@ -58,7 +58,7 @@ class Owner:
         with self._mutex:
             self._runs -= 1
 
-    def _bury_the_dead(self, close_runs_of: Callable[[str], None]) -> None:
+    def _reap(self, close_runs_of: Callable[[str], None]) -> None:
         for path in self._folder.glob(f"{self._store}-*.lock"):
             if path.stem == self.id:
                 continue

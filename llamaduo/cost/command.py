@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from llamaduo.cost.table2 import Crossing
     from llamaduo.money.case import Case
-    from llamaduo.money.decision import Decision
+    from llamaduo.money.decision import CostDecision
     from llamaduo.outcome import Outcome
 
 
@@ -152,7 +152,7 @@ def _outcome(config: Cost) -> "Outcome | None":
 
 
 def _price(config: Cost, outcome: "Outcome | None") -> Price:
-    from llamaduo.money.run_price import price_of, price_of_run
+    from llamaduo.money.prices import price_of, price_of_run
 
     if config.price is not None:
         return price_of(config.price, config.prices)
@@ -183,7 +183,7 @@ def _sources(config: Cost, found: "list[Case]") -> list[str]:
     return sourced(found[0], config.price, config.prices)
 
 
-def _draw(config: Cost, decisions: "list[Decision]", crossings: "Sequence[Crossing]") -> None:
+def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Crossing]") -> None:
     from llamaduo.cost import picture
 
     folder = config.tracking.home / "costs" / config.name

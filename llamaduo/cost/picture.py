@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 
 from llamaduo.base.plotting import COLOURS, DPI, INK, LOOKS, SOFT
 from llamaduo.cost.table2 import Crossing
-from llamaduo.money.decision import Decision
+from llamaduo.money.decision import CostDecision
 from llamaduo.money.spread import Band
 
 MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -24,7 +24,9 @@ LOOKS_SVG: dict[Any, Any] = {  # matplotlib types every key as a literal
 }
 
 
-def write(decisions: Sequence[Decision], crossings: Sequence[Crossing], folder: Path) -> list[Path]:
+def write(
+    decisions: Sequence[CostDecision], crossings: Sequence[Crossing], folder: Path
+) -> list[Path]:
     """Draw accumulated cost by month under a folder; the paths that were written.
 
     `crossings` are marked in place of each case's own break-even.
@@ -39,7 +41,7 @@ def write(decisions: Sequence[Decision], crossings: Sequence[Crossing], folder: 
     return [png, svg]
 
 
-def draw(decisions: Sequence[Decision], crossings: Sequence[Crossing]) -> Figure:
+def draw(decisions: Sequence[CostDecision], crossings: Sequence[Crossing]) -> Figure:
     """The figure: a colour for each case, its service dashed and its local side whole."""
     figure = Figure(figsize=(6.4, 3.9), layout="constrained")
     axes = figure.subplots()
@@ -65,7 +67,7 @@ def draw(decisions: Sequence[Decision], crossings: Sequence[Crossing]) -> Figure
     return figure
 
 
-def _lines(axes: Axes, one: Decision, colour: str) -> None:
+def _lines(axes: Axes, one: CostDecision, colour: str) -> None:
     months = [month.month for month in one.months]
     nominal = " (nominal)" if one.nominal else ""
     for name, dash, totals, bands in (
@@ -93,7 +95,7 @@ def _ends(band: Band) -> tuple[float, float]:
     return float(band.low or 0), float(band.high or 0)
 
 
-def _marks(axes: Axes, named: dict[str, Decision], crossings: Sequence[Crossing]) -> None:
+def _marks(axes: Axes, named: dict[str, CostDecision], crossings: Sequence[Crossing]) -> None:
     for one in crossings:
         x = float(one.months)
         months = named[one.service].months

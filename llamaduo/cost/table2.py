@@ -11,7 +11,7 @@ from decimal import Decimal
 from llamaduo.base import shipped
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import Quantity
-from llamaduo.money.case import Case, inputs_of, plan_of
+from llamaduo.money.case import Case, choices_of, inputs_of
 from llamaduo.money.model import (
     Inputs,
     Series,
@@ -72,7 +72,7 @@ class _Side:
     @classmethod
     def of(cls, case: Case) -> "_Side":
         x = inputs_of(case).map(lambda _, figure: figure.value)
-        return cls(case, x, project(x, plan_of(case), MONTHS))
+        return cls(case, x, project(x, choices_of(case), MONTHS))
 
     def totals(self, month: int) -> tuple[Decimal, Decimal]:
         """Service and local until the end of a month."""
@@ -109,7 +109,7 @@ def _cells(light: _Side, heavy: _Side) -> Iterator[Cell]:
 def _figures(side: _Side) -> dict[str, Decimal]:
     x, hardware = side.inputs, side.case.hardware
     servers = side.series.servers[0]
-    plan = plan_of(side.case)
+    choices = choices_of(side.case)
     watts = Decimal(0) if hardware.watts is None else hardware.watts.value
     found = {
         "fine-tuning, USD": x.finetuning or Decimal(0),
@@ -118,7 +118,7 @@ def _figures(side: _Side) -> dict[str, Decimal]:
         "electricity a month, USD": servers * server_month(x),
         "input tokens a month, M": x.input_tokens * x.days / 1_000_000,
         "output tokens a month, M": x.output_tokens * x.days / 1_000_000,
-        "GPT-4o a month, USD": service_fee(x, plan, 1),
+        "GPT-4o a month, USD": service_fee(x, choices, 1),
     }
     for months in (2, 12):
         service, local = side.totals(months)

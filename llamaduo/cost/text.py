@@ -11,7 +11,7 @@ from llamaduo.base.format import NOT_KNOWN, money, significant
 from llamaduo.config import Listed, Quantity
 from llamaduo.cost.table2 import Cell, Table2
 from llamaduo.money.case import Case
-from llamaduo.money.decision import Decision
+from llamaduo.money.decision import CostDecision
 from llamaduo.money.prices import line_name
 from llamaduo.money.spread import Band, Move
 from llamaduo.records import Price
@@ -33,7 +33,7 @@ def months(found: Decimal | None, searched: int) -> str:
     return f"never within {searched} months" if found is None else f"{found:.2f} months"
 
 
-def pays_back(decision: Decision) -> str:
+def pays_back(decision: CostDecision) -> str:
     """When a decision pays back, with the band of it, or that it never does and why."""
     text = months(decision.break_even, decision.searched)
     if decision.break_even is None:
@@ -54,7 +54,7 @@ def pays_back(decision: Decision) -> str:
     return text
 
 
-def chance(decision: Decision) -> str:
+def chance(decision: CostDecision) -> str:
     """How many of the draws pay back within the series."""
     if decision.pays_back is None:
         return "no figure has a range, so there is no band"
@@ -70,7 +70,11 @@ def moved(move: Move) -> str:
 
 
 def page(
-    decisions: Sequence[Decision], table2: Table2 | None, *, title: str | None, lines: Sequence[str]
+    decisions: Sequence[CostDecision],
+    table2: Table2 | None,
+    *,
+    title: str | None,
+    lines: Sequence[str],
 ) -> str:
     """Return everything as text for a terminal."""
     out = [*terminal.wrapped(title), ""] if title else []
@@ -83,7 +87,7 @@ def page(
     return "\n".join(out)
 
 
-def _decision(found: Decision) -> Iterator[str]:
+def _decision(found: CostDecision) -> Iterator[str]:
     coin = found.currency
     nominal = " (nominal price: charged to nobody)" if found.nominal else ""
     servers = found.months[0].servers, found.months[-1].servers
@@ -119,7 +123,7 @@ def _decision(found: Decision) -> Iterator[str]:
         yield from _item("  not counted", ", ".join(found.uncounted))
 
 
-def _per_1000(found: Decision) -> str:
+def _per_1000(found: CostDecision) -> str:
     each = found.per_1000
     if each is None:
         return f"{NOT_KNOWN}: set workload.requests_per_day"
@@ -193,7 +197,7 @@ CSV = (
 )
 
 
-def csv_of(decisions: Sequence[Decision]) -> str:
+def csv_of(decisions: Sequence[CostDecision]) -> str:
     """Both sides' series, a row for each month of each case; empty cells: no band."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -213,7 +217,7 @@ def csv_of(decisions: Sequence[Decision]) -> str:
     return out.getvalue()
 
 
-def json_of(decisions: Sequence[Decision], table2: Table2 | None) -> str:
+def json_of(decisions: Sequence[CostDecision], table2: Table2 | None) -> str:
     """Everything, amounts as text of decimals; null: unknown, no band, or never."""
     found: dict[str, object] = {"cases": [one.model_dump(mode="json") for one in decisions]}
     if table2 is not None:

@@ -148,7 +148,8 @@ def _ping_rows(exp: Experiment) -> Iterator[Row]:
     for who, config in asked.items():
         said = "not live, so not called"
         if isinstance(config, ApiServiceConfig):
-            said = ping(config, service.setting(exp))
+            context = service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
+            said = ping(config, context)
         yield f"{who}={config.name}", said
 
 

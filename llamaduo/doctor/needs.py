@@ -112,11 +112,13 @@ def _state_of_client(config: ServiceConfig, exp: Experiment) -> State:
     note = ""
     if isinstance(config, RecordedServiceConfig):
         try:
-            service.build(config, service.setting(exp))
+            service.build(
+                config, service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
+            )
         except LlamaduoError as error:
             lacks.append(f"a recording: {error}")
     if isinstance(config, ApiServiceConfig):
-        gap = service.unsaid(config)
+        gap = service.missing_value(config)
         lacks = [f"you to set {gap}", *lacks] if gap is not None else lacks
         note = f"retired by its provider: {config.retired}" if config.retired else ""
         try:

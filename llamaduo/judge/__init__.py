@@ -9,29 +9,29 @@ from llamaduo.config import (
     PanelJudgeConfig,
 )
 from llamaduo.judge.protocol import NO_BILL, Item, Judge
-from llamaduo.service import Setting
+from llamaduo.service import ServiceContext
 
 __all__ = ["NO_BILL", "Item", "Judge", "build"]
 
 
-def build(config: JudgeConfig, setting: Setting) -> Judge:
+def build(config: JudgeConfig, context: ServiceContext) -> Judge:
     """Return the judge whose scores count, with the service LLM that it asks, if any.
 
     A panel's member has the name that it has in the panel. `pairwise.build` makes the part that
     `judge=pairwise` adds.
     """
     if isinstance(config, PairwiseJudgeConfig):
-        return build(config.scores, setting)
+        return build(config.scores, context)
     if isinstance(config, PanelJudgeConfig):
         from llamaduo.judge.panel import PanelJudge
 
         members = config.scorers().values()
-        return PanelJudge(config.name, [build(member, setting) for member in members])
+        return PanelJudge(config.name, [build(member, context) for member in members])
     if isinstance(config, LlmJudgeConfig):
         from llamaduo.judge.llm import LlmJudge
         from llamaduo.service import build as build_service
 
-        return LlmJudge(config, build_service(config.client, setting))
+        return LlmJudge(config, build_service(config.client, context))
     if isinstance(config, FakeJudgeConfig):
         from llamaduo.judge.fake import FakeJudge
 

@@ -14,7 +14,7 @@ from llamaduo.base.files import Json
 from llamaduo.config import PairwiseJudgeConfig
 from llamaduo.judge.llm import PROMPTS, REASON, JudgePrompt
 from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Record, Response
-from llamaduo.service import Completion, Failure, Request, Service, Setting
+from llamaduo.service import Completion, Failure, Request, Service, ServiceContext
 from llamaduo.service import build as build_service
 from llamaduo.service.fence import fenced
 from llamaduo.service.structured import Parsed, ask_for, form_of, missing, own_objects
@@ -261,6 +261,6 @@ def read(request: Request, reply: Completion) -> Choice:
     return Choice(reason=text or "no reason given", better=places[better])
 
 
-def build(config: PairwiseJudgeConfig, setting: Setting) -> PairwiseJudge:
+def build(config: PairwiseJudgeConfig, context: ServiceContext) -> PairwiseJudge:
     """Return the pairwise judge of the configuration, with the service LLM that it asks."""
-    return PairwiseJudge(config, build_service(config.client, setting))
+    return PairwiseJudge(config, build_service(config.client, context))

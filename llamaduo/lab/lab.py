@@ -99,7 +99,7 @@ class Lab:
                 reused=reused,
                 made=record["made"],
                 versions=record["versions"],
-                taken=machine_time.kept(record.get("taken"), seconds, self.rates),
+                taken=machine_time.recorded(record.get("taken"), seconds, self.rates),
                 artifact=artifact,
             )
         )
@@ -175,7 +175,7 @@ class Lab:
                     settle(part)
                     artifact.save()
             seconds = clock.seconds()
-            taken = machine_time.taken(metered, seconds, clock.before, self.rates)
+            taken = machine_time.measured(metered, seconds, clock.before, self.rates)
             run.metrics({f"{stage.name}/{k}": v for k, v in artifact.metrics.items()})
             run.metrics(_costs(artifact.bill, taken))
             if taken.energy is not None:
@@ -289,7 +289,7 @@ def _record(home: Path) -> dict[str, Any]:
     return record
 
 
-def _costs(bill: Bill, taken: machine_time.Taken) -> dict[str, float]:
+def _costs(bill: Bill, taken: machine_time.MachineTime) -> dict[str, float]:
     """List what a stage paid and took, and what its calls cost when they were first made."""
     whole = {"cost/simulated_usd": float(bill.simulated_usd)}
     if bill.usd is not None:

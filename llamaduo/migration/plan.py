@@ -73,7 +73,7 @@ class _Kept:
     """The ledger, to read in."""
 
     ledger: ledgers.Ledger
-    turn: ledgers.Turn
+    transaction: ledgers.Transaction
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _ledger(home: Path) -> Iterator[_Kept | None]:
     with ledgers.usable(path):
         connection = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)
     with closing(connection):
-        yield _Kept(ledgers.Ledger(connection, path, ""), ledgers.Turn(connection, ""))
+        yield _Kept(ledgers.Ledger(connection, path, ""), ledgers.Transaction(connection, ""))
 
 
 def _client(who: Who, config: ServiceConfig, exp: Experiment) -> Client:
@@ -99,7 +99,7 @@ def _client(who: Who, config: ServiceConfig, exp: Experiment) -> Client:
     limits = config.runtime.limits
     model = config.model if config.retired is None else f"{config.model}, retired {config.retired}"
     try:
-        if (gap := services.unsaid(config)) is not None:
+        if (gap := services.missing_value(config)) is not None:
             raise ConfigError(f"service={config.name} leaves it to you to set {gap}")
         quoted = quote(config, exp.prices)
     except LlamaduoError as error:
@@ -110,10 +110,14 @@ def _client(who: Who, config: ServiceConfig, exp: Experiment) -> Client:
 def _built(config: ServiceConfig, exp: Experiment) -> Service:
     """Build the service, also one that nobody has a price for; it is asked nothing."""
     if not isinstance(config, ApiServiceConfig):
-        return services.build(config, services.setting(exp))
+        return services.build(config, _context(exp))
     from llamaduo.service.live import LiveService
 
-    return LiveService(config, services.setting(exp), _never, None)
+    return LiveService(config, _context(exp), _never, None)
+
+
+def _context(exp: Experiment) -> services.ServiceContext:
+    return services.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
 
 
 def _never() -> Transport:
@@ -151,7 +155,7 @@ class _Planner:
         with _ledger(exp.tracking.home) as self.kept:
             if self.kept is not None:
                 with ledgers.usable(self.kept.ledger.path):
-                    purse = self.kept.turn.purse(budget.purse)
+                    purse = self.kept.transaction.purse(budget.purse)
             steps = [Step("collect", state=self._state(collected)), *self._steps(splits)]
         return Plan(
             name=exp.name,

@@ -12,7 +12,7 @@ from llamaduo.lab import Lab
 from llamaduo.local import Local
 from llamaduo.local import build as build_local
 from llamaduo.records import Pair, Prompt, Response
-from llamaduo.service import Service, setting
+from llamaduo.service import Service, ServiceContext
 from llamaduo.service import build as build_service
 from llamaduo.stages.answer import answer
 from llamaduo.stages.finetune import Adapter
@@ -48,7 +48,7 @@ class Systems:
         Raises:
             ConfigError: the configuration lacks a value, or nobody knows a price.
         """
-        context = setting(exp)
+        context = ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
         return cls(
             exp,
             lab,
@@ -148,8 +148,9 @@ class Systems:
             return None
         second = read["service"].responses if "service" in read else ()
         against = {response.prompt_id: response.text for response in second if response.k == 0}
+        context = ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
         stage = compare(
-            pairwise.build(exp.judge, setting(exp)),
+            pairwise.build(exp.judge, context),
             [pair.prompt for pair in test],
             read["tuned"].responses,
             against or {pair.id: pair.response for pair in test},

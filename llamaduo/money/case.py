@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import Hardware, OneOff, Quantity, Upkeep, Workload
-from llamaduo.money.model import Inputs, Plan
+from llamaduo.money.model import Choices, Inputs
 from llamaduo.records import Price
 
 #: Where each input is set, for those who want to change it.
@@ -64,14 +64,14 @@ class Case:
     upkeep: Upkeep
 
 
-def plan_of(case: Case) -> Plan:
+def choices_of(case: Case) -> Choices:
     """What is chosen.
 
     Raises:
         ConfigError: a request is longer than the hardware can serve.
     """
     hardware, upkeep = case.hardware, case.upkeep
-    return Plan(
+    return Choices(
         per_request=case.workload.per == "request",
         servers=hardware.servers,
         lifetime=hardware.lifetime_months if hardware.kind == "buy" else None,

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import Terms
-from llamaduo.money.case import COUNTED, KEYS, Case, inputs_of, plan_of
+from llamaduo.money.case import COUNTED, KEYS, Case, choices_of, inputs_of
 from llamaduo.money.model import (
+    Choices,
     Inputs,
-    Plan,
     Series,
     accumulated,
     break_even,
@@ -54,7 +54,7 @@ class Per1000(Terms):
     local_band: Band | None
 
 
-class Decision(Terms):
+class CostDecision(Terms):
     """What a case comes to, in `currency`.
 
     `service_month` and `local_month` are the first month without what falls due once: `one_off` and
@@ -92,22 +92,24 @@ class Decision(Terms):
 
 def decide(
     case: Case, *, months: int, draws: Draws, currency: str, usd_per_unit: Decimal = Decimal(1)
-) -> Decision:
+) -> CostDecision:
     """The decision that a case asks for, with a series of so many months.
 
     Raises:
         ConfigError: a figure is missing, or the servers that are given cannot bear the load.
     """
-    plan, given = plan_of(case), inputs_of(case, usd_per_unit)
+    choices, given = choices_of(case), inputs_of(case, usd_per_unit)
     x = given.map(lambda _, figure: figure.value)
-    _refuse_overload(case, x, plan, months)
-    series = project(x, plan, max(SEARCHED, months))
+    _refuse_overload(case, x, choices, months)
+    series = project(x, choices, max(SEARCHED, months))
     kept = max(months, *SAVINGS)
-    sure = spread(given, plan, months=months, kept=kept, searched=len(series.service), draws=draws)
+    sure = spread(
+        given, choices, months=months, kept=kept, searched=len(series.service), draws=draws
+    )
     found, first = break_even(series), one_off(x)
-    busy = load(x, plan, 1)
-    moves, nudged = sensitivity(given, plan, len(series.service))
-    return Decision(
+    busy = load(x, choices, 1)
+    moves, nudged = sensitivity(given, choices, len(series.service))
+    return CostDecision(
         name=case.name,
         currency=currency,
         nominal=case.price.simulated,
@@ -133,12 +135,16 @@ def decide(
     )
 
 
-def _refuse_overload(case: Case, x: Inputs[Decimal], plan: Plan, months: int) -> None:
-    for month in range(1, months + 1) if plan.servers is not None else ():
-        busy = load(x, plan, month)
-        if busy is not None and plan.servers is not None and busy > plan.servers * x.utilisation:
+def _refuse_overload(case: Case, x: Inputs[Decimal], choices: Choices, months: int) -> None:
+    for month in range(1, months + 1) if choices.servers is not None else ():
+        busy = load(x, choices, month)
+        if (
+            busy is not None
+            and choices.servers is not None
+            and busy > choices.servers * x.utilisation
+        ):
             raise ConfigError(
-                f"hardware.servers={plan.servers}: in month {month} the busiest time wants "
+                f"hardware.servers={choices.servers}: in month {month} the busiest time wants "
                 f"{busy / x.utilisation:.1f} servers at hardware.utilisation="
                 f"{case.hardware.utilisation.value}; set hardware.servers=null for as many as the "
                 "load needs"

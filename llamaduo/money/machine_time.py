@@ -10,7 +10,7 @@ from llamaduo.money.rates import Rates
 from llamaduo.records import Bill
 
 
-class Taken(Terms):
+class MachineTime(Terms):
     """The time of a machine, its dollars and its energy; None: not known."""
 
     seconds: float
@@ -18,39 +18,39 @@ class Taken(Terms):
     energy: Energy | None
 
 
-def taken(metered: Meter, seconds: float, before: float, rates: Rates) -> Taken:
+def measured(metered: Meter, seconds: float, before: float, rates: Rates) -> MachineTime:
     """What work took of so many seconds, `before` of which went by in earlier starts."""
     used = energy(metered, seconds, before, rates)
-    return Taken(seconds=seconds, compute_usd=rates.usd(seconds), energy=used)
+    return MachineTime(seconds=seconds, compute_usd=rates.usd(seconds), energy=used)
 
 
-def kept(record: Any, seconds: float, rates: Rates) -> Taken:
+def recorded(record: Any, seconds: float, rates: Rates) -> MachineTime:
     """What a stage took when it was made, by its record.
 
     What was not known then is taken at the rates that are known now: its energy is an estimate.
     """
-    known = Taken(seconds=seconds, compute_usd=None, energy=None)
+    known = MachineTime(seconds=seconds, compute_usd=None, energy=None)
     if record is not None:
-        known = Taken.model_validate(record)
+        known = MachineTime.model_validate(record)
     compute = rates.usd(seconds) if known.compute_usd is None else known.compute_usd
     used = known.energy
     if used is None and (kwh := rates.kwh(seconds)) is not None:
         used = Energy(kwh=kwh, measured=False, by=f"{rates.watts:f} W")
-    return Taken(seconds=seconds, compute_usd=compute, energy=used)
+    return MachineTime(seconds=seconds, compute_usd=compute, energy=used)
 
 
-def total(parts: Iterable[Taken]) -> Taken:
+def total(parts: Iterable[MachineTime]) -> MachineTime:
     """All of it; a part that is not known leaves the whole unknown."""
     found = list(parts)
     usd = [part.compute_usd for part in found if part.compute_usd is not None]
-    return Taken(
+    return MachineTime(
         seconds=sum(part.seconds for part in found),
         compute_usd=sum(usd, Decimal(0)) if len(usd) == len(found) else None,
         energy=together([part.energy for part in found]),
     )
 
 
-def metrics(bill: Bill, used: Taken, end: str = "") -> dict[str, float]:
+def metrics(bill: Bill, used: MachineTime, end: str = "") -> dict[str, float]:
     """A bill and a machine's share as metrics, named with `end`; what is not known is left out."""
     found = {
         "seconds": used.seconds,

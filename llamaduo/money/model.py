@@ -23,7 +23,7 @@ DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True)
-class Plan:
+class Choices:
     """What is chosen, not uncertain.
 
     `per_request`: tokens are those of one request, else of a day. `servers` None: as many as the
@@ -98,7 +98,7 @@ class Series(Generic[T]):
     servers: tuple[T, ...]
 
 
-def project(x: Inputs[N], plan: Plan, months: int) -> Series[N]:
+def project(x: Inputs[N], choices: Choices, months: int) -> Series[N]:
     """Both sides' costs of so many months."""
     none = x.growth * 0
     service: list[N] = []
@@ -108,9 +108,9 @@ def project(x: Inputs[N], plan: Plan, months: int) -> Series[N]:
     bought: list[N] = []
     alive = none
     for month in range(1, months + 1):
-        count = need(x, plan, month)
-        if plan.lifetime is not None and month > plan.lifetime:
-            alive = alive - bought[month - 1 - plan.lifetime]
+        count = need(x, choices, month)
+        if choices.lifetime is not None and month > choices.lifetime:
+            alive = alive - bought[month - 1 - choices.lifetime]
         new = _positive(count - alive)
         alive = alive + new
         bought.append(new)
@@ -118,12 +118,12 @@ def project(x: Inputs[N], plan: Plan, months: int) -> Series[N]:
         if month == 1:
             due = due + one_off(x)
         elif (
-            plan.retrain_every is not None
+            choices.retrain_every is not None
             and x.retraining is not None
-            and (month - 1) % plan.retrain_every == 0
+            and (month - 1) % choices.retrain_every == 0
         ):
             due = due + x.retraining
-        service.append(service_fee(x, plan, month))
+        service.append(service_fee(x, choices, month))
         running.append(count * server_month(x) + (none if x.people is None else x.people))
         once.append(due)
         servers.append(count)
@@ -139,18 +139,18 @@ def one_off(x: Inputs[N]) -> N:
     return whole
 
 
-def service_fee(x: Inputs[N], plan: Plan, month: int) -> N:
+def service_fee(x: Inputs[N], choices: Choices, month: int) -> N:
     """What the service charges for a month."""
-    tokens_in, tokens_out = daily(x, plan, month)
+    tokens_in, tokens_out = daily(x, choices, month)
     mean_in = (1 - x.cached) * x.input_price + x.cached * x.cached_price
     usd = (tokens_in * mean_in + tokens_out * x.output_price) / 1_000_000
     return x.days * usd * (1 + x.price_change) ** (month - 1) * (1 - x.batch * x.discount)
 
 
-def daily(x: Inputs[N], plan: Plan, month: int) -> tuple[N, N]:
+def daily(x: Inputs[N], choices: Choices, month: int) -> tuple[N, N]:
     """Tokens in and out on a day of a month."""
     times = (1 + x.growth) ** (month - 1)
-    if plan.per_request and x.requests is not None:
+    if choices.per_request and x.requests is not None:
         times = times * x.requests
     return times * x.input_tokens, times * x.output_tokens
 
@@ -164,24 +164,24 @@ def requests_in(x: Inputs[N], months: int) -> N:
     return whole
 
 
-def load(x: Inputs[N], plan: Plan, month: int) -> N | None:
+def load(x: Inputs[N], choices: Choices, month: int) -> N | None:
     """Servers that the busiest time keeps busy; None where nobody measured a throughput."""
     if x.output_rate is None:
         return None
-    tokens_in, tokens_out = daily(x, plan, month)
+    tokens_in, tokens_out = daily(x, choices, month)
     busy = tokens_out / x.output_rate
     if x.input_rate is not None:
         busy = busy + tokens_in / x.input_rate
     if isinstance(busy, Decimal):
-        return x.peak * busy * plan.slowdown / DAY
-    return x.peak * busy * float(plan.slowdown) / DAY
+        return x.peak * busy * choices.slowdown / DAY
+    return x.peak * busy * float(choices.slowdown) / DAY
 
 
-def need(x: Inputs[N], plan: Plan, month: int) -> N:
+def need(x: Inputs[N], choices: Choices, month: int) -> N:
     """Servers in a month: those given, else as many as the load needs, at least one."""
-    if plan.servers is not None:
-        return x.growth * 0 + plan.servers
-    busy = load(x, plan, month)
+    if choices.servers is not None:
+        return x.growth * 0 + choices.servers
+    busy = load(x, choices, month)
     if busy is None:
         raise AssertionError("a plan has its servers or its throughput")
     return _whole(busy / x.utilisation)

@@ -14,8 +14,8 @@ from llamaduo.config import Quantity, Terms
 from llamaduo.money.case import KEYS
 from llamaduo.money.model import (
     Array,
+    Choices,
     Inputs,
-    Plan,
     accumulated,
     break_evens,
     project,
@@ -142,13 +142,19 @@ class Spread:
 
 
 def spread(
-    given: Inputs[Quantity], plan: Plan, *, months: int, kept: int, searched: int, draws: Draws
+    given: Inputs[Quantity],
+    choices: Choices,
+    *,
+    months: int,
+    kept: int,
+    searched: int,
+    draws: Draws,
 ) -> Spread | None:
     """The draws of a case, `kept` months of them; None where nothing has a range to draw from."""
     if not draws.number or not any(ranged(given)):
         return None
     x = drawn(given, draws)
-    series = project(x, plan, searched)
+    series = project(x, choices, searched)
 
     def rows(totals: list[Array]) -> Array:
         return np.stack([np.broadcast_to(row, draws.number) for row in totals[: kept + 1]])
@@ -165,7 +171,7 @@ def ranged(given: Inputs[Quantity]) -> list[str]:
 
 
 def sensitivity(
-    given: Inputs[Quantity], plan: Plan, searched: int
+    given: Inputs[Quantity], choices: Choices, searched: int
 ) -> tuple[tuple[Move, ...], bool]:
     """Each figure moved by itself, what moves the break-even most first.
 
@@ -180,7 +186,7 @@ def sensitivity(
     ends = {name: _ends(name, getattr(given, name), nudged) for name in names}
     # A draw for each end of each figure, so that all are projected at once.
     values = given.map(_variants(names, ends))
-    found = np.broadcast_to(break_evens(project(values, plan, searched)), 2 * len(names))
+    found = np.broadcast_to(break_evens(project(values, choices, searched)), 2 * len(names))
     moves = []
     for place, name in enumerate(names):
         at_low, at_high = (

@@ -9,8 +9,8 @@ from llamaduo.gate import GateDecision
 from llamaduo.judge.anchors import AnchorTable
 from llamaduo.judge.pairwise import WinRate
 from llamaduo.migration.loop import Stop
-from llamaduo.money.decision import Decision as CostDecision
-from llamaduo.money.machine_time import Taken
+from llamaduo.money.decision import CostDecision
+from llamaduo.money.machine_time import MachineTime
 from llamaduo.records import Bill, Record
 from llamaduo.stages.collect import DataCard
 from llamaduo.stats.agreement import Agreement
@@ -171,7 +171,7 @@ class StageFacts(Record):
     bill: Bill
     tokens: dict[str, int]
     other_versions: dict[str, str]
-    taken: Taken | None = None
+    taken: MachineTime | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -200,8 +200,8 @@ class CostFacts(Record):
     simulated: bool
     local_seconds_per_1000: float | None
     local_usd_per_1000: Decimal | None
-    taken_spent: Taken | None = None
-    taken_embodied: Taken | None = None
+    taken_spent: MachineTime | None = None
+    taken_embodied: MachineTime | None = None
     decision: CostDecision | None = None
     undecided: str | None = None
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from llamaduo.base.format import NOT_KNOWN, money
 from llamaduo.cost.text import MOVES, chance, moved, pays_back
-from llamaduo.money.decision import Decision
+from llamaduo.money.decision import CostDecision
 from llamaduo.money.energy import Energy
-from llamaduo.money.machine_time import Taken
+from llamaduo.money.machine_time import MachineTime
 from llamaduo.money.spread import Band
 from llamaduo.outcome import CostFacts, Outcome
 from llamaduo.report.axes import (
@@ -31,12 +31,12 @@ SERVICE_DASH = "6 3"
 BAND_DASH = "1.5 3"
 
 
-def compute(taken: Taken | None) -> str:
+def compute(taken: MachineTime | None) -> str:
     """What the machine's time cost."""
     return NOT_KNOWN if taken is None else money(taken.compute_usd, "usd")
 
 
-def energy(taken: Taken | None) -> str:
+def energy(taken: MachineTime | None) -> str:
     """What the machine drew, and whether that was measured."""
     return NOT_KNOWN if taken is None or taken.energy is None else kwh(taken.energy)
 
@@ -55,7 +55,7 @@ def decision(cost: CostFacts) -> str:
     return f"{pays_back(cost.decision)}{nominal}"
 
 
-def rows(found: Decision) -> Iterator[tuple[str, str, str]]:
+def rows(found: CostDecision) -> Iterator[tuple[str, str, str]]:
     """What is shown of both sides: what it is, service, local."""
     coin = found.currency
     yield "a month", money(found.service_month, coin), money(found.local_month, coin)
@@ -75,7 +75,7 @@ def rows(found: Decision) -> Iterator[tuple[str, str, str]]:
         )
 
 
-def savings(found: Decision) -> Iterator[tuple[str, str]]:
+def savings(found: CostDecision) -> Iterator[tuple[str, str]]:
     """What local saves over some months, or costs more."""
     for one in found.savings:
         what = "saves" if one.amount >= 0 else "costs more by"
@@ -83,12 +83,12 @@ def savings(found: Decision) -> Iterator[tuple[str, str]]:
         yield f"{one.months} months", f"{what} {amount}{_band(one.band, found.currency)}"
 
 
-def moves(found: Decision) -> list[str]:
+def moves(found: CostDecision) -> list[str]:
     """The figures that move the break-even most."""
     return [moved(move) for move in found.moves if move.months][:MOVES]
 
 
-def sure(found: Decision) -> str:
+def sure(found: CostDecision) -> str:
     """What stands behind the bands."""
     return chance(found)
 
@@ -142,7 +142,7 @@ def accumulated(outcome: Outcome) -> Chart | None:
     )
 
 
-def _tops(found: Decision) -> Iterator[float]:
+def _tops(found: CostDecision) -> Iterator[float]:
     for one in found.months:
         for total, band in (
             (one.service_total, one.service_band),
@@ -152,7 +152,7 @@ def _tops(found: Decision) -> Iterator[float]:
             yield float(total if high is None else max(total, high))
 
 
-def _side(found: Decision, side: str, across: Scale, up: Scale) -> Iterator[Line]:
+def _side(found: CostDecision, side: str, across: Scale, up: Scale) -> Iterator[Line]:
     tone: Tone = "service" if side == "service" else "tuned"
     marks = []
     for one in found.months:
@@ -172,7 +172,7 @@ def _side(found: Decision, side: str, across: Scale, up: Scale) -> Iterator[Line
             yield Line(tuple(bounds), tone, dots=False, fade=0.55, dash=BAND_DASH)
 
 
-def _crossing(found: Decision, across: Scale, up: Scale) -> Iterator[Line]:
+def _crossing(found: CostDecision, across: Scale, up: Scale) -> Iterator[Line]:
     if found.break_even is None or found.break_even > len(found.months) - 1:
         return
     at = float(found.break_even)

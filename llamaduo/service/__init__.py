@@ -3,13 +3,8 @@
 import sys
 
 from llamaduo.base.errors import ConfigError
-from llamaduo.config import (
-    ApiServiceConfig,
-    Experiment,
-    FakeServiceConfig,
-    ServiceConfig,
-)
-from llamaduo.service.protocol import Completion, Failure, Form, Request, Service, Setting
+from llamaduo.config import ApiServiceConfig, FakeServiceConfig, ServiceConfig
+from llamaduo.service.protocol import Completion, Failure, Form, Request, Service, ServiceContext
 
 __all__ = [
     "Completion",
@@ -17,20 +12,13 @@ __all__ = [
     "Form",
     "Request",
     "Service",
-    "Setting",
+    "ServiceContext",
     "build",
-    "setting",
-    "unsaid",
+    "missing_value",
 ]
 
 
-def setting(exp: Experiment) -> Setting:
-    """The setting that an experiment's services share."""
-    budget = exp.budget
-    return Setting(exp.tracking.home, exp.prices, budget.purse, budget.usd)
-
-
-def unsaid(config: ApiServiceConfig) -> str | None:
+def missing_value(config: ApiServiceConfig) -> str | None:
     """What the chosen option leaves to the user to say, with the next act; None: nothing."""
     for name in ("model", "api_base"):
         value = getattr(config, name)
@@ -40,7 +28,7 @@ def unsaid(config: ApiServiceConfig) -> str | None:
     return None
 
 
-def build(config: ServiceConfig, setting: Setting) -> Service:
+def build(config: ServiceConfig, context: ServiceContext) -> Service:
     """The service LLM that the configuration names.
 
     Raises:
@@ -49,12 +37,12 @@ def build(config: ServiceConfig, setting: Setting) -> Service:
     if isinstance(config, ApiServiceConfig):
         from llamaduo.service.live import LiveService
 
-        if (gap := unsaid(config)) is not None:
+        if (gap := missing_value(config)) is not None:
             raise ConfigError(f"service={config.name} leaves it to you to set {gap}")
         if config.retired is not None:
             words = f"its provider retired {config.model} ({config.retired}); new calls may fail"
             print(f"llamaduo: service={config.name}: {words}", file=sys.stderr, flush=True)
-        live = LiveService.of(config, setting)
+        live = LiveService.of(config, context)
         if config.record is None:
             return live
         from llamaduo.service.recorder import Recorder

@@ -9,7 +9,7 @@ from llamaduo.base.errors import LlamaduoError, ServiceError
 from llamaduo.base.redact import redacted
 from llamaduo.config import Limits
 from llamaduo.records import Bill, Price
-from llamaduo.service.ledger import Answer
+from llamaduo.service.ledger import KeptAnswer
 from llamaduo.service.pace import Pace, Size, Tokens
 from llamaduo.service.protocol import Request
 from llamaduo.service.transport import Rejection, Reply
@@ -20,12 +20,12 @@ BYTES_PER_TOKEN = 4  # where a service does not count them
 
 
 @dataclass
-class Tally:
+class CallCounts:
     """What has become of calls: `sent` to the service, each attempt counted, and how those went.
 
     `kept` requests were answered without a call. `retried` calls failed and were made again,
-    `limited` ones were refused as too many. `failures` have no answer. `lost` calls were under way
-    when a run died, and may be paid for again.
+    `limited` ones were refused as too many. `failures` have no answer. `expired` calls were under
+    way when a run died, and may be paid for again.
     """
 
     sent: int = 0
@@ -33,11 +33,11 @@ class Tally:
     retried: int = 0
     limited: int = 0
     failures: int = 0
-    lost: int = 0
+    expired: int = 0
 
 
 @dataclass(frozen=True)
-class Terms:
+class CallPolicy:
     """What calls to a service have to keep to.
 
     `service` stands for what the limits and the pace belong to, `keeps` says whether answers go
@@ -69,7 +69,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Landing:
+class CallResult:
     """What one call took, and what it came to.
 
     That is an `answer`, which may be a failure; or another attempt in `again` seconds (0: as soon
@@ -78,63 +78,65 @@ class Landing:
     """
 
     bill: Bill
-    answer: Answer | None = None
+    answer: KeptAnswer | None = None
     again: float | None = None
     stop: LlamaduoError | None = None
     unsure: bool = False
 
 
-def landing(
-    call: Call, task: "asyncio.Task[Reply]", terms: Terms, pace: Pace, chance: random.Random
-) -> Landing:
+def settle(
+    call: Call, task: "asyncio.Task[Reply]", policy: CallPolicy, pace: Pace, chance: random.Random
+) -> CallResult:
     """What became of a call that is over; the pace is told."""
     error = asyncio.CancelledError() if task.cancelled() else task.exception()
     if error is None:
         reply = task.result()
-        bill = _paid(reply, call, terms, pace)
+        bill = _paid(reply, call, policy, pace)
         whole = bill if call.tried == 1 else call.bill + bill
-        return Landing(bill, Answer(encodable(reply.text), None, reply.model, reply.finish, whole))
+        return CallResult(
+            bill, KeptAnswer(encodable(reply.text), None, reply.model, reply.finish, whole)
+        )
     if isinstance(error, Rejection):
-        return _rejected(call, error, terms, pace, chance)
+        return _rejected(call, error, policy, pace, chance)
     pace.passed(call.sent)
     if isinstance(error, LlamaduoError):
-        return Landing(Bill(), stop=error)
+        return CallResult(Bill(), stop=error)
     cause = f"{type(error).__name__}: {error}"
-    return Landing(Bill(), _failure(call, cause, terms, Bill(), final=False))
+    return CallResult(Bill(), _failure(call, cause, policy, Bill(), final=False))
 
 
 def _rejected(
-    call: Call, rejection: Rejection, terms: Terms, pace: Pace, chance: random.Random
-) -> Landing:
+    call: Call, rejection: Rejection, policy: CallPolicy, pace: Pace, chance: random.Random
+) -> CallResult:
     bill = Bill()
     if rejection.limited:
         pace.refused(call.sent, rejection.after)
     elif rejection.reply is None:
         pace.passed(call.sent)
     if rejection.reply is not None:
-        bill = _paid(rejection.reply, call, terms, pace)
+        bill = _paid(rejection.reply, call, policy, pace)
     if rejection.fatal:
-        cause = f"service={terms.name}: {redacted(str(rejection))}"
-        return Landing(bill, stop=ServiceError(cause))
+        cause = f"service={policy.name}: {redacted(str(rejection))}"
+        return CallResult(bill, stop=ServiceError(cause))
     if not rejection.again:
-        return Landing(bill, _failure(call, str(rejection), terms, bill, final=True))
-    if call.tried >= terms.attempts:
+        return CallResult(bill, _failure(call, str(rejection), policy, bill, final=True))
+    if call.tried >= policy.attempts:
         cause = f"{rejection} (asked {call.tried} times)"
-        failure = _failure(call, cause, terms, bill, final=False)
-        return Landing(bill, failure, unsure=rejection.unsure)
+        failure = _failure(call, cause, policy, bill, final=False)
+        return CallResult(bill, failure, unsure=rejection.unsure)
     if rejection.limited:
-        return Landing(bill, again=0.0)  # the pace waits, for all calls
+        return CallResult(bill, again=0.0)  # the pace waits, for all calls
     wait = min(LONGEST_BACKOFF, BACKOFF * 2.0 ** min(call.tried - 1, 10))
     wait = max(wait * chance.uniform(0.5, 1.0), rejection.after or 0.0)
-    return Landing(bill, again=wait, unsure=rejection.unsure)
+    return CallResult(bill, again=wait, unsure=rejection.unsure)
 
 
-def _failure(call: Call, cause: str, terms: Terms, bill: Bill, *, final: bool) -> Answer:
+def _failure(call: Call, cause: str, policy: CallPolicy, bill: Bill, *, final: bool) -> KeptAnswer:
     cause = encodable(redacted(cause))
-    return Answer(None, cause, terms.name, "stop", call.bill + bill, final)
+    return KeptAnswer(None, cause, policy.name, "stop", call.bill + bill, final)
 
 
-def _paid(reply: Reply, call: Call, terms: Terms, pace: Pace) -> Bill:
+def _paid(reply: Reply, call: Call, policy: CallPolicy, pace: Pace) -> Bill:
     read, written = reply.input_tokens, reply.output_tokens
     estimated = read is None or written is None
     if read is None:
@@ -142,7 +144,7 @@ def _paid(reply: Reply, call: Call, terms: Terms, pace: Pace) -> Bill:
     if written is None:
         written = -(-len(encodable(reply.text).encode()) // BYTES_PER_TOKEN)
     pace.accepted(call.sent, call.size, call.taken, Tokens(read, written))
-    bill = Bill.call(read, written, terms.price, reply.cached_tokens)
+    bill = Bill.call(read, written, policy.price, reply.cached_tokens)
     return bill.model_copy(update={"estimated_calls": 1}) if estimated else bill
 
 

@@ -22,57 +22,57 @@ from llamaduo.base.format import exact_dollars
 from llamaduo.base.progress import say
 from llamaduo.service.call_results import (
     Call,
-    Landing,
-    Tally,
-    Terms,
+    CallCounts,
+    CallPolicy,
+    CallResult,
     came_in,
-    landing,
     refused,
+    settle,
 )
-from llamaduo.service.ledger import Answer, Flight, Ledger, Purse, Turn
+from llamaduo.service.ledger import KeptAnswer, Ledger, PendingCall, Purse, Transaction
 from llamaduo.service.pace import Pace
 from llamaduo.service.protocol import Completion, Failure, Request
 from llamaduo.service.transport import Reply, Transport
 
 GATHER = 0.002  # seconds from turn to turn, in which answers gather for one write to the disk
 POLL = 0.05  # seconds from look to look at what other processes do
-MOURN = 1.0  # seconds from look to look for other processes that have died
-BEAT = 0.5  # seconds within which a process that waits says that it is there
-WORTH_SAYING = 30.0  # seconds; a longer wait is told
+REAP_EVERY = 1.0  # seconds from look to look for other processes that have died
+HEARTBEAT = 0.5  # seconds within which a process that waits says that it is there
+LONG_WAIT = 30.0  # seconds; a longer wait is told
 
 
-_Landed = tuple[Call, "asyncio.Task[Reply]"]
+_DoneCall = tuple[Call, "asyncio.Task[Reply]"]
 _Outcomes = list[Completion | Failure]
 
 
-class Desk:
+class Dispatcher:
     """Makes calls, and yields what comes of them.
 
-    `mourn` buries the processes that died. Whatever way `outcomes` is left, `close` has to follow.
+    `reap` buries the processes that died. Whatever way `outcomes` is left, `close` has to follow.
     """
 
     def __init__(
         self,
-        terms: Terms,
+        policy: CallPolicy,
         ledger: Ledger,
         connect: Callable[[], Transport],
-        tally: Tally,
-        mourn: Callable[[], None],
+        counts: CallCounts,
+        reap: Callable[[], None],
     ) -> None:
-        self._terms = terms
+        self._policy = policy
         self._ledger = ledger
-        self._tally = tally
-        self._mourn = mourn
+        self._counts = counts
+        self._reap = reap
         self._chance = random.Random()
         self._queue: deque[Call] = deque()
         self._later: list[tuple[float, int, Call]] = []
         self._elsewhere: dict[str, Call] = {}
-        self._flying: dict[str, tuple[Call, asyncio.Task[Reply]]] = {}
-        self._landed: list[_Landed] = []
+        self._in_flight: dict[str, tuple[Call, asyncio.Task[Reply]]] = {}
+        self._done: list[_DoneCall] = []
         self._stop: LlamaduoError | None = None
         self._others = False  # whether it is for other processes that calls wait
-        self._last_turn = self._looked = self._mourned = self._beat = 0.0
-        self._told = 0.0
+        self._last_transaction = self._polled_at = self._reaped_at = self._heartbeat_at = 0.0
+        self._reported_until = 0.0
         self._number = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
@@ -92,9 +92,9 @@ class Desk:
             LabError: the ledger cannot be used.
         """
         self._queue.extend(calls)
-        while self._flying or (self._stop is None and self._ahead):
+        while self._in_flight or (self._stop is None and self._ahead):
             found = [] if self._stop else self._found_elsewhere()
-            outcomes, wait = self._turn()
+            outcomes, wait = self._transact()
             if found or outcomes:
                 # What was let go is on its way before anyone takes time over what came in.
                 self._loop.call_soon(self._loop.stop)
@@ -108,16 +108,16 @@ class Desk:
     @property
     def _ahead(self) -> int:
         waiting = len(self._queue) + len(self._later) + len(self._elsewhere)
-        return waiting + len(self._flying)
+        return waiting + len(self._in_flight)
 
     def _rest(self, wait: float | None) -> None:
         """Let the loop run until there is something to do."""
-        if not self._flying and not (self._stop is None and self._ahead):
+        if not self._in_flight and not (self._stop is None and self._ahead):
             return
         if wait is not None:
             self._wake(self._loop.time() + wait)
-        if self._landed:
-            self._wake(self._last_turn + GATHER)
+        if self._done:
+            self._wake(self._last_transaction + GATHER)
         self._loop.run_forever()
         self._unset_timer()
 
@@ -131,34 +131,34 @@ class Desk:
             self._timer.cancel()
             self._timer = None
 
-    def _has_landed(self, call: Call, task: "asyncio.Task[Reply]") -> None:
-        self._landed.append((call, task))
+    def _on_done(self, call: Call, task: "asyncio.Task[Reply]") -> None:
+        self._done.append((call, task))
         if not self._closing:
-            self._wake(self._last_turn + GATHER)
+            self._wake(self._last_transaction + GATHER)
 
-    def _turn(self) -> tuple[_Outcomes, float | None]:
+    def _transact(self) -> tuple[_Outcomes, float | None]:
         """One transaction; gives the outcomes, and the seconds after which to look again."""
-        terms, landed = self._terms, self._landed[:]
-        with self._ledger.turn() as turn:
+        policy, done = self._policy, self._done[:]
+        with self._ledger.transaction() as transaction:
             now = time.monotonic()
-            pace = Pace(terms.limits, turn.pace(terms.service), now, self._chance)
-            purse = before = turn.purse(terms.purse)
-            outcomes, purse = self._settle(turn, pace, purse, landed)
-            boarded: list[Call] = []
+            pace = Pace(policy.limits, transaction.pace(policy.service), now, self._chance)
+            purse = before = transaction.purse(policy.purse)
+            outcomes, purse = self._settle_all(transaction, pace, purse, done)
+            admitted: list[Call] = []
             wait = None
             if self._stop is None:
-                boarded, purse, wait = self._admit(turn, pace, purse, now)
+                admitted, purse, wait = self._admit(transaction, pace, purse, now)
             if purse != before:
-                turn.set_purse(terms.purse, purse)
-            if landed or boarded or now - self._beat > BEAT:
-                self._beat = now
-                turn.set_pace(terms.service, pace.state)
-        del self._landed[: len(landed)]
-        self._last_turn = time.monotonic()
-        self._send(boarded)
-        if wait is not None and wait >= WORTH_SAYING and now > self._told:
-            self._told = now + wait
-            say(f"{terms.name}: wants to be left alone for {wait:.0f} s")
+                transaction.set_purse(policy.purse, purse)
+            if done or admitted or now - self._heartbeat_at > HEARTBEAT:
+                self._heartbeat_at = now
+                transaction.set_pace(policy.service, pace.state)
+        del self._done[: len(done)]
+        self._last_transaction = time.monotonic()
+        self._send(admitted)
+        if wait is not None and wait >= LONG_WAIT and now > self._reported_until:
+            self._reported_until = now + wait
+            say(f"{policy.name}: rate-limited; waiting {wait:.0f} s")
         if self._later:
             due = max(0.0, self._later[0][0] - time.monotonic())
             wait = due if wait is None else min(wait, due)
@@ -166,28 +166,28 @@ class Desk:
             wait = POLL if wait is None else min(wait, POLL)
         return outcomes, wait
 
-    def _send(self, boarded: Sequence[Call]) -> None:
-        for call in boarded:
+    def _send(self, admitted: Sequence[Call]) -> None:
+        for call in admitted:
             call.tried += 1
-            self._tally.sent += 1
+            self._counts.sent += 1
             task = self._loop.create_task(_sent(self._transport, call.requests[0]))
-            task.add_done_callback(partial(self._has_landed, call))
-            self._flying[call.key] = call, task
+            task.add_done_callback(partial(self._on_done, call))
+            self._in_flight[call.key] = call, task
 
     # What comes in
 
-    def _settle(
-        self, turn: Turn, pace: Pace, purse: Purse, landed: Sequence[_Landed]
+    def _settle_all(
+        self, transaction: Transaction, pace: Pace, purse: Purse, done: Sequence[_DoneCall]
     ) -> tuple[_Outcomes, Purse]:
-        if not landed:
+        if not done:
             return [], purse
         outcomes: _Outcomes = []
-        kept: list[tuple[str, Answer]] = []
+        kept: list[tuple[str, KeptAnswer]] = []
         spent = reserved = Decimal(0)
-        for call, task in landed:
-            self._flying.pop(call.key, None)
-            came = landing(call, task, self._terms, pace, self._chance)
-            self._tally.limited += refused(task)
+        for call, task in done:
+            self._in_flight.pop(call.key, None)
+            came = settle(call, task, self._policy, pace, self._chance)
+            self._counts.limited += refused(task)
             spent += call.worst if came.unsure else came.bill.usd or 0
             reserved -= call.worst
             if came.again is not None:
@@ -195,16 +195,16 @@ class Desk:
             elif came.answer is None:
                 self._stop = self._stop or came.stop
             else:
-                if self._terms.keeps and came.answer.final and came.answer.bill.calls:
+                if self._policy.keeps and came.answer.final and came.answer.bill.calls:
                     kept.append((call.key, came.answer))
                 outcomes += self._outcomes(call, came.answer)
-        turn.land(self._mark(call) for call, _ in landed)
+        transaction.finish(self._mark(call) for call, _ in done)
         if kept:
-            turn.keep(kept)
+            transaction.keep(kept)
         return outcomes, purse.plus(spent, reserved)
 
-    def _try_again(self, call: Call, came: Landing) -> None:
-        self._tally.retried += 1
+    def _try_again(self, call: Call, came: CallResult) -> None:
+        self._counts.retried += 1
         call.bill += came.bill
         if came.again:
             due = time.monotonic() + came.again
@@ -212,10 +212,10 @@ class Desk:
         else:
             self._queue.appendleft(call)
 
-    def _outcomes(self, call: Call, answer: Answer) -> _Outcomes:
+    def _outcomes(self, call: Call, answer: KeptAnswer) -> _Outcomes:
         if answer.text is None:
-            self._tally.failures += len(call.requests)
-        self._tally.kept += len(call.requests) - 1
+            self._counts.failures += len(call.requests)
+        self._counts.kept += len(call.requests) - 1
         return [
             answer.outcome(request.id, kept=number > 0)
             for number, request in enumerate(call.requests)
@@ -224,60 +224,66 @@ class Desk:
     # What goes out
 
     def _admit(
-        self, turn: Turn, pace: Pace, purse: Purse, now: float
+        self, transaction: Transaction, pace: Pace, purse: Purse, now: float
     ) -> tuple[list[Call], Purse, float | None]:
         """The calls that may go now; and seconds to the next, where time is what it waits for."""
         while self._later and self._later[0][0] <= now:
             self._queue.appendleft(heapq.heappop(self._later)[2])
-        boarded: list[Call] = []
+        admitted: list[Call] = []
         wait = None
         self._others = False
-        room = self._room(turn, pace) if self._queue else 0
+        room = self._room(transaction, pace) if self._queue else 0
         some = [self._queue[i] for i in range(min(room, len(self._queue)))]
-        taken = turn.taken([call.key for call in some]) if some and self._terms.keeps else set()
+        taken = (
+            transaction.claimed([call.key for call in some])
+            if some and self._policy.keeps
+            else set()
+        )
         for call in some:
             if call.key in taken:
                 self._elsewhere[call.key] = self._queue.popleft()
                 continue
-            if not self._affordable(turn, purse, call):
+            if not self._affordable(transaction, purse, call):
                 break
-            flying = len(self._flying) + len(boarded)
-            if seconds := pace.wait(call.size, flying=flying, ahead=self._ahead + len(boarded)):
+            in_flight = len(self._in_flight) + len(admitted)
+            if seconds := pace.wait(
+                call.size, in_flight=in_flight, ahead=self._ahead + len(admitted)
+            ):
                 wait = seconds
                 break
             self._queue.popleft()
             call.sent, call.taken = now, pace.take(call.size)
             purse = purse.plus(Decimal(0), call.worst)
-            boarded.append(call)
-        if boarded:
+            admitted.append(call)
+        if admitted:
             began = time.time()
-            flights = [Flight(self._mark(call), call.worst, began) for call in boarded]
-            turn.begin(self._terms.service, self._terms.purse, flights)
-        return boarded, purse, wait
+            flights = [PendingCall(self._mark(call), call.worst, began) for call in admitted]
+            transaction.admit(self._policy.service, self._policy.purse, flights)
+        return admitted, purse, wait
 
-    def _room(self, turn: Turn, pace: Pace) -> int:
+    def _room(self, transaction: Transaction, pace: Pace) -> int:
         """Calls that may begin by the limit of those at once, which processes share evenly."""
-        limit = self._terms.limits.concurrency
-        flying = turn.flying(self._terms.service)
-        share = math.ceil(limit / pace.shared_by(self._ledger.owner, flying))
+        limit = self._policy.limits.concurrency
+        in_flight = transaction.in_flight(self._policy.service)
+        share = math.ceil(limit / pace.shared_by(self._ledger.owner, in_flight))
         # A row that waits to be asked again keeps its place: a service in trouble is asked less.
-        own = share - len(self._flying) - len(self._later)
-        free = limit - sum(flying.values())
-        self._others = free < own and not self._flying
+        own = share - len(self._in_flight) - len(self._later)
+        free = limit - sum(in_flight.values())
+        self._others = free < own and not self._in_flight
         return max(0, min(own, free))
 
-    def _affordable(self, turn: Turn, purse: Purse, call: Call) -> bool:
-        cap = self._terms.cap
+    def _affordable(self, transaction: Transaction, purse: Purse, call: Call) -> bool:
+        cap = self._policy.cap
         if cap is None or purse.spent + purse.reserved + call.worst <= cap:
             return True
         if purse.spent + call.worst > cap:
             self._stop = BudgetReached(
-                f"budget.usd={cap}: purse {self._terms.purse!r} has spent "
-                f"{exact_dollars(purse.spent)} and the next call to {self._terms.name} may cost "
+                f"budget.usd={cap}: purse {self._policy.purse!r} has spent "
+                f"{exact_dollars(purse.spent)} and the next call to {self._policy.name} may cost "
                 f"{exact_dollars(call.worst)}. All results are kept; raise budget.usd, or name "
                 "another budget.purse, and the same command goes on"
             )
-        elif not self._flying:
+        elif not self._in_flight:
             self._others = True
         return False
 
@@ -286,20 +292,20 @@ class Desk:
     def _found_elsewhere(self) -> _Outcomes:
         """The outcomes of requests that another process has asked meanwhile."""
         now = time.monotonic()
-        if (self._others or self._elsewhere) and now - self._mourned > MOURN:
-            self._mourned = now
-            self._mourn()
-        if not self._elsewhere or now - self._looked < POLL:
+        if (self._others or self._elsewhere) and now - self._reaped_at > REAP_EVERY:
+            self._reaped_at = now
+            self._reap()
+        if not self._elsewhere or now - self._polled_at < POLL:
             return []
-        self._looked = now
+        self._polled_at = now
         keys = list(self._elsewhere)
-        under_way = self._ledger.under_way(keys)
+        under_way = self._ledger.pending(keys)
         answers = self._ledger.look_up(keys)
         found: _Outcomes = []
         for key in keys:
             if key in answers:
                 call = self._elsewhere.pop(key)
-                self._tally.kept += len(call.requests)
+                self._counts.kept += len(call.requests)
                 found += [answers[key].outcome(r.id, kept=True) for r in call.requests]
             elif key not in under_way:
                 self._queue.appendleft(self._elsewhere.pop(key))
@@ -307,7 +313,7 @@ class Desk:
 
     def _mark(self, call: Call) -> str:
         """The key of a flight: a call whose answer is not kept concerns nobody else."""
-        return call.key if self._terms.keeps else f"{self._ledger.owner}:{call.key}"
+        return call.key if self._policy.keeps else f"{self._ledger.owner}:{call.key}"
 
     def close(self) -> None:
         """Break off what is under way, which then counts as lost, and let go of connections.
@@ -323,19 +329,21 @@ class Desk:
             self._loop.run_until_complete(self._break_off())
         finally:
             self._loop.close()
-        if landed := [(call, task) for call, task in self._landed if came_in(task)]:
-            terms = self._terms
-            with self._ledger.turn() as turn:
-                pace = Pace(terms.limits, turn.pace(terms.service), time.monotonic(), self._chance)
-                before = turn.purse(terms.purse)
-                _, purse = self._settle(turn, pace, before, landed)
-                turn.set_purse(terms.purse, purse)
-                turn.set_pace(terms.service, pace.state)
-        if self._flying:
-            self._tally.lost += self._ledger.bury(self._ledger.owner)
+        if done := [(call, task) for call, task in self._done if came_in(task)]:
+            policy = self._policy
+            with self._ledger.transaction() as transaction:
+                pace = Pace(
+                    policy.limits, transaction.pace(policy.service), time.monotonic(), self._chance
+                )
+                before = transaction.purse(policy.purse)
+                _, purse = self._settle_all(transaction, pace, before, done)
+                transaction.set_purse(policy.purse, purse)
+                transaction.set_pace(policy.service, pace.state)
+        if self._in_flight:
+            self._counts.expired += self._ledger.expire(self._ledger.owner)
 
     async def _break_off(self) -> None:
-        tasks = [task for _, task in self._flying.values() if not task.done()]
+        tasks = [task for _, task in self._in_flight.values() if not task.done()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

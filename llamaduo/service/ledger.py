@@ -49,7 +49,7 @@ CREATE TABLE paces (service TEXT PRIMARY KEY, state TEXT NOT NULL);
 
 
 @dataclass(frozen=True)
-class Answer:
+class KeptAnswer:
     """What a request was answered with, whoever asked it: a text, or the cause of a failure.
 
     `final` says of a failure that asking again cannot help; only such are kept.
@@ -78,7 +78,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Flight:
+class PendingCall:
     """A call under way: its key, what it may cost at worst, and when it began (Unix seconds)."""
 
     key: str
@@ -110,9 +110,9 @@ class Ledger:
         self._db = connection
         self._mutex = threading.RLock()
 
-    def look_up(self, keys: Sequence[str]) -> dict[str, Answer]:
+    def look_up(self, keys: Sequence[str]) -> dict[str, KeptAnswer]:
         """The answers that are kept under any of these keys."""
-        found: dict[str, Answer] = {}
+        found: dict[str, KeptAnswer] = {}
         with self._mutex, usable(self.path):
             for start in range(0, len(keys), AT_ONCE):
                 some = keys[start : start + AT_ONCE]
@@ -125,7 +125,7 @@ class Ledger:
                 found |= {row[0]: _answer(*row[1:]) for row in rows}
         return found
 
-    def under_way(self, keys: Sequence[str]) -> set[str]:
+    def pending(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that some process has a call under way for."""
         found: set[str] = set()
         with self._mutex, usable(self.path):
@@ -137,7 +137,7 @@ class Ledger:
         return found
 
     @contextmanager
-    def turn(self) -> Iterator["Turn"]:
+    def transaction(self) -> Iterator["Transaction"]:
         """One transaction: all of it is on the disk when the block is left, or none of it.
 
         Raises:
@@ -146,30 +146,30 @@ class Ledger:
         with self._mutex, usable(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                yield Turn(self._db, self.owner)
+                yield Transaction(self._db, self.owner)
                 self._db.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
 
-    def bury(self, owner: str) -> int:
-        """Turn the calls of a process that died into lost ones; gives their number.
+    def expire(self, owner: str) -> int:
+        """Count the calls of a process that died as expired; return their number.
 
         They may have been paid, so what they cost at worst counts as spent.
         """
-        with self.turn() as turn:
-            return turn.lose(owner)
+        with self.transaction() as transaction:
+            return transaction.expire(owner)
 
 
-class Turn:
+class Transaction:
     """What can be done within a transaction."""
 
     def __init__(self, db: sqlite3.Connection, owner: str) -> None:
         self._db = db
         self._owner = owner
 
-    def keep(self, answers: Iterable[tuple[str, Answer]]) -> None:
+    def keep(self, answers: Iterable[tuple[str, KeptAnswer]]) -> None:
         """Keep answers under their keys."""
         now = time.time()
         self._db.executemany(
@@ -177,7 +177,7 @@ class Turn:
             [(key, *_row(answer), now, self._owner) for key, answer in answers],
         )
 
-    def taken(self, keys: Sequence[str]) -> set[str]:
+    def claimed(self, keys: Sequence[str]) -> set[str]:
         """Those of a few keys that are answered, or that a call is under way for."""
         marks = ",".join("?" * len(keys))
         rows = self._db.execute(
@@ -187,18 +187,18 @@ class Turn:
         )
         return {key for (key,) in rows}
 
-    def begin(self, service: str, purse: str, flights: Iterable[Flight]) -> None:
+    def admit(self, service: str, purse: str, flights: Iterable[PendingCall]) -> None:
         """Calls are about to be made; the purse is another matter."""
         self._db.executemany(
             "INSERT INTO flights VALUES (?, ?, ?, ?, ?, ?)",
             [(one.key, service, purse, self._owner, str(one.worst), one.began) for one in flights],
         )
 
-    def land(self, keys: Iterable[str]) -> None:
+    def finish(self, keys: Iterable[str]) -> None:
         """Calls are over."""
         self._db.executemany("DELETE FROM flights WHERE key = ?", [(key,) for key in keys])
 
-    def flying(self, service: str) -> dict[str, int]:
+    def in_flight(self, service: str) -> dict[str, int]:
         """How many calls to a service are under way, by owner."""
         sql = "SELECT owner, count(*) FROM flights WHERE service = ? GROUP BY owner"
         return dict(self._db.execute(sql, (service,)).fetchall())
@@ -224,7 +224,7 @@ class Turn:
         """Write the state of a pace."""
         self._db.execute("INSERT OR REPLACE INTO paces VALUES (?, ?)", (service, state))
 
-    def lose(self, owner: str) -> int:
+    def expire(self, owner: str) -> int:
         """The calls that an owner had under way are lost; gives their number."""
         rows = self._db.execute(
             "SELECT purse, worst FROM flights WHERE owner = ?", (owner,)
@@ -247,7 +247,7 @@ class Turn:
 def opened(home: Path) -> Iterator[tuple[Ledger, Owner]]:
     """The ledger of a folder, created where there is none, and its owner's sign of life.
 
-    Whoever begins calls holds `owner.alive(ledger.bury)` meanwhile.
+    Whoever begins calls holds `owner.alive(ledger.expire)` meanwhile.
 
     Raises:
         LabError: it cannot be created, or is damaged.
@@ -332,7 +332,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _row(answer: Answer) -> tuple[str, int, int, str | None]:
+def _row(answer: KeptAnswer) -> tuple[str, int, int, str | None]:
     bill = answer.bill
     facts: dict[str, str | int] = {"model": answer.model, "finish": answer.finish}
     facts |= {"cause": answer.cause or ""} if answer.text is None else {"text": answer.text}
@@ -346,7 +346,7 @@ def _row(answer: Answer) -> tuple[str, int, int, str | None]:
     return json.dumps(facts, ensure_ascii=False), bill.input_tokens, bill.output_tokens, usd
 
 
-def _answer(content: str, input_tokens: int, output_tokens: int, usd: str | None) -> Answer:
+def _answer(content: str, input_tokens: int, output_tokens: int, usd: str | None) -> KeptAnswer:
     try:
         facts: Mapping[str, str | int] = json.loads(content)
     except ValueError as error:
@@ -360,7 +360,7 @@ def _answer(content: str, input_tokens: int, output_tokens: int, usd: str | None
         estimated_calls=int(facts.get("estimated_calls", 0)),
     )
     text, cause = facts.get("text"), facts.get("cause")
-    return Answer(
+    return KeptAnswer(
         text=None if text is None else str(text),
         cause=None if cause is None else str(cause),
         model=str(facts["model"]),

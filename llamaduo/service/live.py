@@ -1,6 +1,6 @@
 """A service LLM behind an API: limits kept, answers kept, money counted, and nothing lost.
 
-What was ever answered is answered by the request ledger; the rest waits at the `Desk` for its turn.
+Whatever was answered before comes from the request ledger; the `Dispatcher` calls for the rest.
 """
 
 import json
@@ -16,11 +16,11 @@ from llamaduo.base.progress import say
 from llamaduo.base.redact import redacted
 from llamaduo.config import ApiServiceConfig
 from llamaduo.records import Price
-from llamaduo.service.call_results import Call, Tally, Terms
-from llamaduo.service.dispatcher import Desk
+from llamaduo.service.call_results import Call, CallCounts, CallPolicy
+from llamaduo.service.dispatcher import Dispatcher
 from llamaduo.service.ledger import AT_ONCE, Ledger, in_memory, opened
 from llamaduo.service.pace import Size
-from llamaduo.service.protocol import Completion, Failure, Request, Setting
+from llamaduo.service.protocol import Completion, Failure, Request, ServiceContext
 from llamaduo.service.transport import Transport
 
 # Tokens that a chat format may add to the texts, for each message and for a whole request.
@@ -40,15 +40,15 @@ class LiveService:
     def __init__(
         self,
         config: ApiServiceConfig,
-        setting: Setting,
+        context: ServiceContext,
         connect: Callable[[], Transport],
         price: Price | None,
     ) -> None:
         self.name = config.name
         self.price = price
-        self.tally = Tally()
+        self.counts = CallCounts()
         self._config = config
-        self._setting = setting
+        self._context = context
         self._connect = connect
         place: dict[str, Json] = {
             "kind": config.kind,
@@ -56,19 +56,19 @@ class LiveService:
             "api_base": config.api_base,
             "key_env": json.dumps(config.key_env),
         }
-        self._terms = Terms(
+        self._policy = CallPolicy(
             name=config.name,
             service=fingerprint("service", place),
             limits=config.runtime.limits,
             attempts=config.runtime.attempts,
             price=price,
-            purse=setting.purse,
-            cap=setting.cap,
+            purse=context.purse,
+            cap=context.cap,
             keeps=config.runtime.ledger,
         )
 
     @classmethod
-    def of(cls, config: ApiServiceConfig, setting: Setting) -> Self:
+    def of(cls, config: ApiServiceConfig, context: ServiceContext) -> Self:
         """The service of a configuration.
 
         Raises:
@@ -76,7 +76,7 @@ class LiveService:
         """
         from llamaduo.money.prices import price_of
 
-        return cls(config, setting, lambda: _transport(config), price_of(config, setting.prices))
+        return cls(config, context, lambda: _transport(config), price_of(config, context.prices))
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -106,21 +106,21 @@ class LiveService:
         """
         if not requests:
             return
-        if self._setting.cap is not None and self.price is None:
+        if self._context.cap is not None and self.price is None:
             raise ConfigError(
-                f"budget.usd={self._setting.cap}: nobody says what service={self.name} costs; set "
+                f"budget.usd={self._context.cap}: nobody says what service={self.name} costs; set "
                 "service.price={input_usd: …, output_usd: …, simulated: false}, or budget.usd=null"
             )
         with ExitStack() as stack:
             ledger, owner = self._ledger(stack)
             calls: list[Call] = []
             for some in _portions(self._calls(requests)):
-                answers = ledger.look_up([call.key for call in some]) if self._terms.keeps else {}
+                answers = ledger.look_up([call.key for call in some]) if self._policy.keeps else {}
                 for call in some:
                     if call.key not in answers:
                         calls.append(call)
                         continue
-                    self.tally.kept += len(call.requests)
+                    self.counts.kept += len(call.requests)
                     for request in call.requests:
                         yield answers[call.key].outcome(request.id, kept=True)
             if calls:
@@ -131,40 +131,40 @@ class LiveService:
     ) -> Iterator[Completion | Failure]:
         with ExitStack() as stack:
             if owner is not None:
-                stack.enter_context(owner.alive(lambda dead: self._buried(ledger, dead)))
+                stack.enter_context(owner.alive(lambda dead: self._expire(ledger, dead)))
                 owner.begins()
 
-            def mourn() -> None:
+            def reap() -> None:
                 if owner is not None:
-                    with owner.alive(lambda dead: self._buried(ledger, dead)):
+                    with owner.alive(lambda dead: self._expire(ledger, dead)):
                         pass
 
-            desk = Desk(self._terms, ledger, self._connect, self.tally, mourn)
+            dispatcher = Dispatcher(self._policy, ledger, self._connect, self.counts, reap)
             try:
-                yield from desk.outcomes(calls)
+                yield from dispatcher.outcomes(calls)
             except LabError:
                 # What stopped it is the error to tell; the next start sees to what stays open.
                 with suppress(LabError):
-                    desk.close()
+                    dispatcher.close()
                 raise
             except BaseException:
-                desk.close()
+                dispatcher.close()
                 if owner is not None:
                     owner.ended()
                 raise
-            desk.close()
+            dispatcher.close()
             if owner is not None:
                 owner.ended()
 
     def _ledger(self, stack: ExitStack) -> tuple[Ledger, Owner | None]:
         # A cap holds for all processes, so that they have to count together.
-        if self._terms.keeps or self._setting.cap is not None:
-            return stack.enter_context(opened(self._setting.home))
+        if self._policy.keeps or self._context.cap is not None:
+            return stack.enter_context(opened(self._context.home))
         return in_memory(), None
 
-    def _buried(self, ledger: Ledger, dead: str) -> None:
-        lost = ledger.bury(dead)
-        self.tally.lost += lost
+    def _expire(self, ledger: Ledger, dead: str) -> None:
+        lost = ledger.expire(dead)
+        self.counts.expired += lost
         if lost:
             calls = "1 call was" if lost == 1 else f"{lost} calls were"
             say(f"  ledger: {calls} under way when a run died, and may be paid for again")

@@ -177,20 +177,20 @@ class Pace:
         """What the next one goes on from."""
         return json.dumps(vars(self._is), separators=(",", ":"))
 
-    def shared_by(self, process: str, flying: Iterable[str]) -> int:
-        """How many processes use the service just now: this one, and those with calls `flying`."""
+    def shared_by(self, process: str, in_flight: Iterable[str]) -> int:
+        """Return how many processes use the service now: this one and those in `in_flight`."""
         active = {name: at for name, at in self._is.active.items() if 0 <= self._now - at < ACTIVE}
         self._is.active = active | {process: self._now}
-        return len(self._is.active.keys() | set(flying))
+        return len(self._is.active.keys() | set(in_flight))
 
     def expected(self, size: Size) -> Tokens:
         """The tokens that a call will take, by what calls have taken so far."""
         return Tokens(size.read * self._is.read_share, size.write * self._is.write_share)
 
-    def wait(self, size: Size, *, flying: int, ahead: int) -> float:
+    def wait(self, size: Size, *, in_flight: int, ahead: int) -> float:
         """Seconds until the next call, of this size, may be made; 0: now.
 
-        `flying` calls are under way, and `ahead` are still to be made or under way.
+        `in_flight` calls are under way, and `ahead` are still to be made or under way.
         """
         state = self._is
         self._make_room(self.expected(size))
@@ -202,7 +202,7 @@ class Pace:
             for limit in self._known
             if (level := state.levels[limit.name]) < 0
         ]
-        free = not state.refused and flying < ahead * AT_RISK
+        free = not state.refused and in_flight < ahead * AT_RISK
         if self._finds and not free and state.level < 0:
             state.bound = True
             waits.append(-state.level / state.rate)

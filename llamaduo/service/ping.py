@@ -10,12 +10,12 @@ from llamaduo.base.errors import LlamaduoError
 from llamaduo.base.format import exact_dollars
 from llamaduo.config import ApiServiceConfig
 from llamaduo.records import Message
-from llamaduo.service.protocol import Completion, Request, Setting
+from llamaduo.service.protocol import Completion, Request, ServiceContext
 
 SAMPLE = 2**31  # a number that no stage asks for
 
 
-def ping(config: ApiServiceConfig, setting: Setting) -> str:
+def ping(config: ApiServiceConfig, context: ServiceContext) -> str:
     """Call the service once; "ok" with its latency and cost, or "no" with the cause.
 
     Nothing is kept: no ledger, no recording, and the cost is in no purse.
@@ -27,7 +27,7 @@ def ping(config: ApiServiceConfig, setting: Setting) -> str:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
         try:
-            live = service.build(config, replace(setting, home=Path(home), purse="ping"))
+            live = service.build(config, replace(context, home=Path(home), purse="ping"))
             (outcome,) = live.complete([request])
         except LlamaduoError as error:
             return f"no: {error}"

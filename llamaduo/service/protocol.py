@@ -4,14 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, Field
 
 from llamaduo.base.files import Json, fingerprint
-from llamaduo.config import (
-    Listed,
-)
+from llamaduo.config import Budget, Listed
 from llamaduo.records import Bill, Message, Price, Record
 
 
@@ -74,17 +72,22 @@ class Failure(Record):
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a live service needs beside its own configuration.
+class ServiceContext:
+    """The part of an experiment that a live service needs beside its own configuration.
 
-    `home` holds the request ledger; `prices` is the price book. The `purse` is what all that spends
-    under this name, in any process, may spend `cap` dollars of (None: no limit).
+    `home` is the folder with the request ledger; `prices` is the price book. All processes that
+    spend from the same `purse` may together spend `cap` US dollars; None: no limit.
     """
 
     home: Path
     prices: Mapping[str, Listed]
     purse: str
     cap: Decimal | None
+
+    @classmethod
+    def of(cls, home: Path, prices: Mapping[str, Listed], budget: Budget) -> Self:
+        """Return the context with the purse and the cap of a budget."""
+        return cls(home, prices, budget.purse, budget.usd)
 
 
 class Service(Protocol):

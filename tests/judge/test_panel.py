@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.experiments import composed, pair
 
-from llamaduo import service
 from llamaduo.base.errors import JudgeError
 from llamaduo.gate.sequential import Rule, looks
 from llamaduo.judge import Item, build
 from llamaduo.judge.panel import PanelJudge, members
 from llamaduo.lab import Lab
 from llamaduo.records import JudgeFailure, Response, Verdict
+from llamaduo.service import ServiceContext
 from llamaduo.stages.collect import read_pairs, source_of
 from llamaduo.stages.judge import anchor, assess
 from llamaduo.stats.scores import by_prompt
@@ -19,6 +19,7 @@ from llamaduo.tracking import MemoryTracker
 
 LIGHT = ("judge=panel", "judge@judge.members.embedding=fake")
 EXP = composed("+experiment=summarize", *LIGHT)
+CONTEXT = ServiceContext.of(EXP.tracking.home, EXP.prices, EXP.budget)
 SHIPPED = read_pairs(source_of(EXP.task).read_bytes(), EXP.task)[0][:24]
 PAIRS = [pair(i) for i in range(3)]
 RESPONSES = [
@@ -55,7 +56,7 @@ def run(home, judge, **more):
 
 
 def test_the_configured_panel_has_its_members_under_their_names():
-    judge = build(EXP.judge, service.setting(EXP))
+    judge = build(EXP.judge, CONTEXT)
     assert [member.name for member in members(judge)] == ["embedding", "overlap"]
     assert list(EXP.judge.scorers()) == ["embedding", "overlap"]
     items = [
@@ -71,7 +72,7 @@ def test_an_llm_joins_with_a_client_of_its_own():
     more = ("+judge@judge.members.strict=llm", "service@judge.members.strict.client=fake")
     exp = composed("+experiment=summarize", *LIGHT, *more, "judge.members.strict.repeats=3")
     assert list(exp.judge.clients()) == ["judge.members.strict.client"]
-    judge = build(exp.judge, service.setting(exp))
+    judge = build(exp.judge, CONTEXT)
     assert {member.name: member.repeats for member in members(judge)}["strict"] == 3
     assert judge.repeats == 5
 
@@ -82,7 +83,7 @@ def test_a_panel_of_one_is_refused():
 
 
 def test_each_member_ranks_the_anchors_or_is_refused_by_name(tmp_path):
-    judge = build(EXP.judge, service.setting(EXP))
+    judge = build(EXP.judge, CONTEXT)
     blind = Scores("blind", lambda *key: 50.0)
     with MemoryTracker().open("e", "r", {}) as tracked:
         lab = Lab(tmp_path, tracked, lambda line: None)

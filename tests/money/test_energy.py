@@ -7,7 +7,7 @@ import pytest
 from support.cost_cases import a_case, composed
 
 from llamaduo.money.energy import Counter, Energy, Meter, energy, meter, together
-from llamaduo.money.machine_time import kept, metrics, total
+from llamaduo.money.machine_time import metrics, recorded, total
 from llamaduo.money.rates import UNKNOWN, Rates, rates_of
 from llamaduo.records import Bill
 
@@ -76,21 +76,21 @@ def test_one_unknown_part_leaves_the_whole_unknown() -> None:
 
 
 def test_what_a_record_does_not_know_is_taken_at_the_rates_of_now() -> None:
-    known = kept(None, 3600.0, UNKNOWN)
+    known = recorded(None, 3600.0, UNKNOWN)
     assert (known.compute_usd, known.energy) == (None, None)
-    later = kept(known.model_dump(mode="json"), 3600.0, WATTS)
+    later = recorded(known.model_dump(mode="json"), 3600.0, WATTS)
     assert later.compute_usd == Decimal("0.36")
     assert later.energy == Energy(kwh=0.05, measured=False, by="50 W")
     dearer = Rates(usd_per_hour=Decimal(9), watts=Decimal(900))
-    again = kept(later.model_dump(mode="json"), 3600.0, dearer)
+    again = recorded(later.model_dump(mode="json"), 3600.0, dearer)
     assert again == later, "what was known when it was made stays"
 
 
 def test_metrics_leave_out_what_is_not_known() -> None:
-    unknown = metrics(Bill(usd=None), kept(None, 5.0, UNKNOWN))
+    unknown = metrics(Bill(usd=None), recorded(None, 5.0, UNKNOWN))
     assert {"cost/service_usd", "cost/compute_usd", "cost/energy_kwh"}.isdisjoint(unknown)
     assert unknown["cost/seconds"] == 5
-    found = metrics(Bill(input_tokens=7), total([kept(None, 1800.0, WATTS)] * 2), "_spent")
+    found = metrics(Bill(input_tokens=7), total([recorded(None, 1800.0, WATTS)] * 2), "_spent")
     assert found["cost/compute_usd_spent"] == pytest.approx(0.36)
     assert found["cost/energy_kwh_spent"] == pytest.approx(0.05)
     assert found["cost/energy_estimated_spent"] == 1

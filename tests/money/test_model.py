@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cost_cases import a_case
 
-from llamaduo.money.case import Case, inputs_of, plan_of
+from llamaduo.money.case import Case, choices_of, inputs_of
 from llamaduo.money.model import (
+    Choices,
     Inputs,
-    Plan,
     Series,
     accumulated,
     break_even,
@@ -64,8 +64,8 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def exact(case: Case) -> tuple[Inputs[Decimal], Plan]:
-    return inputs_of(case).map(lambda _, figure: figure.value), plan_of(case)
+def exact(case: Case) -> tuple[Inputs[Decimal], Choices]:
+    return inputs_of(case).map(lambda _, figure: figure.value), choices_of(case)
 
 
 def projected(terms: dict[str, Any], months: int = MONTHS) -> Series[Decimal]:
@@ -95,9 +95,9 @@ def test_a_longer_horizon_never_lowers_what_has_accumulated(terms: dict[str, Any
 @given(cases())
 @settings(max_examples=60, deadline=None)
 def test_arrays_and_decimals_say_the_same(terms: dict[str, Any]) -> None:
-    x, plan = exact(a_case(**terms))
-    series = project(x, plan, MONTHS)
-    drawn = project(x.map(lambda _, value: np.full(3, float(value))), plan, MONTHS)
+    x, choices = exact(a_case(**terms))
+    series = project(x, choices, MONTHS)
+    drawn = project(x.map(lambda _, value: np.full(3, float(value))), choices, MONTHS)
     for ours, theirs in zip(accumulated(series), accumulated(drawn), strict=True):
         for one, draws in zip(ours, theirs, strict=True):
             assert draws == pytest.approx(float(one), rel=1e-7, abs=1e-6)
@@ -125,17 +125,17 @@ def test_at_the_break_even_both_have_cost_the_same(terms: dict[str, Any]) -> Non
 @given(cases())
 @settings(max_examples=60, deadline=None)
 def test_break_evens_of_draws_are_those_of_each(terms: dict[str, Any]) -> None:
-    x, plan = exact(a_case(**terms))
-    one = break_even(project(x, plan, MONTHS))
-    many = break_evens(project(x.map(lambda _, v: np.full(2, float(v))), plan, MONTHS))
+    x, choices = exact(a_case(**terms))
+    one = break_even(project(x, choices, MONTHS))
+    many = break_evens(project(x.map(lambda _, v: np.full(2, float(v))), choices, MONTHS))
     assert many == pytest.approx(np.inf if one is None else float(one), rel=1e-5, abs=1e-5)
 
 
 @given(cases(), st.integers(1, MONTHS))
 @settings(max_examples=60, deadline=None)
 def test_servers_are_as_many_as_needed_and_no_more(terms: dict[str, Any], month: int) -> None:
-    x, plan = exact(a_case(**{**terms, "servers": None}))
-    count, busy = need(x, plan, month), load(x, plan, month)
+    x, choices = exact(a_case(**{**terms, "servers": None}))
+    count, busy = need(x, choices, month), load(x, choices, month)
     assert busy is not None
     assert count * x.utilisation >= busy
     assert count == 1 or (count - 1) * x.utilisation < busy

@@ -65,7 +65,7 @@ def test_another_model_of_the_same_option_is_not_billed_at_the_options_price():
 def test_a_line_may_be_named():
     words = ("service=azure", "service.model=azure/my-deployment")
     assert price_of(*asked(*words, "service.price=openai_gpt_4o")).output_usd == 10
-    with pytest.raises(ConfigError, match=r"service.price=gpt_9: no such line.*openai_gpt_4o"):
+    with pytest.raises(ConfigError, match=r"service.price=gpt_9: no price is known.*openai_gpt_4o"):
         price_of(*asked(*words, "service.price=gpt_9"))
 
 
@@ -94,7 +94,7 @@ def test_a_price_that_nobody_says_is_an_error_with_the_line_to_add(a_map, model)
     with pytest.raises(ConfigError) as caught:
         price_of(config, {})
     said = str(caught.value)
-    assert f"no price is known for model {model}" in said
+    assert f"(model {model}): no price is known" in said
     assert "'service.price={input_usd: IN, output_usd: OUT, simulated: false}'" in said
     assert f"{line_name(model)}: {{input_usd: IN" in said
     assert "\n" not in said

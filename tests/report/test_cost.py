@@ -9,7 +9,7 @@ from support.cost_cases import DRAWS, a_case, decided
 from support.report_facts import COST, OUTCOME, but, page_of
 
 from llamaduo.money.energy import Energy
-from llamaduo.money.machine_time import Taken
+from llamaduo.money.machine_time import MachineTime
 from llamaduo.outcome import Outcome
 from llamaduo.report import terminal
 from llamaduo.report.cost import accumulated
@@ -44,7 +44,7 @@ def test_undecided_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_compute_and_energy_or_that_they_are_unknown(tmp_path: Path) -> None:
-    used = Taken(
+    used = MachineTime(
         seconds=755.0,
         compute_usd=Decimal("0.0123"),
         energy=Energy(kwh=0.00944, measured=False, by="45 W"),
@@ -52,7 +52,7 @@ def test_compute_and_energy_or_that_they_are_unknown(tmp_path: Path) -> None:
     page = page_of(outcome(taken_spent=used, taken_embodied=used), tmp_path)
     assert "compute, dollars $0.012 $0.012" in page.words
     assert "0.00944 kWh (estimated: 45 W)" in page.words
-    blank = Taken(seconds=1.0, compute_usd=None, energy=None)
+    blank = MachineTime(seconds=1.0, compute_usd=None, energy=None)
     page = page_of(outcome(taken_spent=blank, taken_embodied=blank), tmp_path)
     assert "compute, dollars not known not known" in page.words
     assert "energy not known not known" in page.words

@@ -24,10 +24,10 @@ KEYS = {
 RETIRED = ("gpt_4o_2024_05", "claude_3_sonnet", "claude_3_sonnet_bedrock", "gemini_15_flash")
 
 
-def chosen(*words: str) -> tuple[ApiServiceConfig, services.Setting]:
+def chosen(*words: str) -> tuple[ApiServiceConfig, services.ServiceContext]:
     exp = composed(*words)
     assert isinstance(exp.service, ApiServiceConfig)
-    return exp.service, services.setting(exp)
+    return exp.service, services.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
 
 
 @pytest.mark.parametrize("option", OPTIONS)

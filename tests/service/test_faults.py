@@ -17,7 +17,7 @@ from support.faulty import FAULTS, KEY, Fault, Faulty, Seen, each, fails
 from llamaduo.base.errors import ServiceError
 from llamaduo.config import ApiServiceConfig
 from llamaduo.records import Price
-from llamaduo.service import Completion, Failure, Request, Setting
+from llamaduo.service import Completion, Failure, Request, ServiceContext
 from llamaduo.service.live import LiveService
 
 PRICE = Price(input_usd=Decimal(1), output_usd=Decimal(2), simulated=False)
@@ -41,7 +41,9 @@ def live(kind: str, url: str, home: Path, **changes: Any) -> LiveService:
     told = config(kind, url, patience=3.0, price=PRICE, **changes)
     runtime = told.runtime.model_copy(update={"attempts": ATTEMPTS, "ledger": True})
     told = ApiServiceConfig.model_validate(told.model_dump() | {"runtime": runtime.model_dump()})
-    return LiveService.of(told, Setting(home=home, prices={}, purse="test", cap=Decimal(100)))
+    return LiveService.of(
+        told, ServiceContext(home=home, prices={}, purse="test", cap=Decimal(100))
+    )
 
 
 def rows(*texts: str) -> list[Request]:

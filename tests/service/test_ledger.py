@@ -19,21 +19,21 @@ from llamaduo.base.errors import LabError
 from llamaduo.records import Bill
 from llamaduo.service import Completion, Failure
 from llamaduo.service import ledger as ledgers
-from llamaduo.service.ledger import Answer, Flight, Ledger, Purse, in_memory, opened
+from llamaduo.service.ledger import KeptAnswer, Ledger, PendingCall, Purse, in_memory, opened
 
 
-def answer(text: str = "fine", **bill: object) -> Answer:
+def answer(text: str = "fine", **bill: object) -> KeptAnswer:
     facts = {"calls": 1, "input_tokens": 3, "output_tokens": 2, "usd": Decimal("0.001")} | bill
-    return Answer(text, None, "tiny", "stop", Bill(**facts))
+    return KeptAnswer(text, None, "tiny", "stop", Bill(**facts))
 
 
-def flights(*keys: str, worst: str = "0.5") -> list[Flight]:
-    return [Flight(key, Decimal(worst), time.time()) for key in keys]
+def flights(*keys: str, worst: str = "0.5") -> list[PendingCall]:
+    return [PendingCall(key, Decimal(worst), time.time()) for key in keys]
 
 
-def keep(ledger: Ledger, **answers: Answer) -> None:
-    with ledger.turn() as turn:
-        turn.keep(answers.items())
+def keep(ledger: Ledger, **answers: KeptAnswer) -> None:
+    with ledger.transaction() as transaction:
+        transaction.keep(answers.items())
 
 
 usd = st.decimals(0, 1000, places=12)
@@ -55,7 +55,7 @@ usd = st.decimals(0, 1000, places=12)
     ),
 )
 def test_what_is_kept_comes_back_as_it_was(text, cause, finish, bill):
-    kept = Answer(text, cause if text is None else None, "tiny", finish, bill)
+    kept = KeptAnswer(text, cause if text is None else None, "tiny", finish, bill)
     ledger = in_memory()
     keep(ledger, k=kept)
     assert ledger.look_up(["k", "other"]) == {"k": kept}
@@ -66,7 +66,7 @@ def test_a_kept_answer_says_that_it_was_paid_before():
     assert isinstance(outcome, Completion)
     assert (outcome.bill.kept_calls, outcome.bill.kept_usd) == (1, Decimal("0.001"))
     assert outcome.bill.calls == 1
-    refused = Answer(None, "refused", "tiny", "stop", answer().bill).outcome("r", kept=True)
+    refused = KeptAnswer(None, "refused", "tiny", "stop", answer().bill).outcome("r", kept=True)
     assert isinstance(refused, Failure)
     assert refused.final
     assert refused.bill.kept_usd == Decimal("0.001")
@@ -82,40 +82,40 @@ def test_answers_are_there_for_the_next_process(tmp_path):
 
 def test_a_turn_is_kept_whole_or_not_at_all(tmp_path):
     with opened(tmp_path) as (ledger, _):
-        with pytest.raises(ZeroDivisionError), ledger.turn() as turn:  # noqa: PT012
-            turn.keep([("k", answer())])
-            turn.set_purse("p", Purse(Decimal(1), Decimal(0)))
-            turn.begin("s", "p", flights("f"))
+        with pytest.raises(ZeroDivisionError), ledger.transaction() as transaction:  # noqa: PT012
+            transaction.keep([("k", answer())])
+            transaction.set_purse("p", Purse(Decimal(1), Decimal(0)))
+            transaction.admit("s", "p", flights("f"))
             _ = 1 / 0
         assert not ledger.look_up(["k"])
-        assert not ledger.under_way(["f"])
-        with ledger.turn() as turn:
-            assert turn.purse("p") == Purse()
+        assert not ledger.pending(["f"])
+        with ledger.transaction() as transaction:
+            assert transaction.purse("p") == Purse()
 
 
 def test_the_dead_are_buried_and_what_they_may_have_spent_stays_spent(tmp_path):
-    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.bury):
+    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.expire):
         owner.begins()
-        with ledger.turn() as turn:
-            turn.begin("s", "p", flights("a", "b"))
-            turn.set_purse("p", Purse(Decimal(3), Decimal(1)))
+        with ledger.transaction() as transaction:
+            transaction.admit("s", "p", flights("a", "b"))
+            transaction.set_purse("p", Purse(Decimal(3), Decimal(1)))
     buried = []
     with opened(tmp_path) as (ledger, owner):
-        with owner.alive(lambda dead: buried.append(ledger.bury(dead))):
-            assert not ledger.under_way(["a", "b"])
-            with ledger.turn() as turn:
-                assert turn.purse("p") == Purse(Decimal(4), Decimal(0))
-        with owner.alive(lambda dead: buried.append(ledger.bury(dead))):
+        with owner.alive(lambda dead: buried.append(ledger.expire(dead))):
+            assert not ledger.pending(["a", "b"])
+            with ledger.transaction() as transaction:
+                assert transaction.purse("p") == Purse(Decimal(4), Decimal(0))
+        with owner.alive(lambda dead: buried.append(ledger.expire(dead))):
             pass
     assert buried == [2]
 
 
 def test_the_living_are_not_buried(tmp_path):
-    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.bury):
-        with ledger.turn() as turn:
-            turn.begin("s", "p", flights("a"))
-        with opened(tmp_path) as (other, second), second.alive(other.bury):
-            assert other.under_way(["a"]) == {"a"}
+    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.expire):
+        with ledger.transaction() as transaction:
+            transaction.admit("s", "p", flights("a"))
+        with opened(tmp_path) as (other, second), second.alive(other.expire):
+            assert other.pending(["a"]) == {"a"}
 
 
 def _add(home: Path, start: "multiprocessing.synchronize.Event", name: str) -> None:
@@ -123,8 +123,8 @@ def _add(home: Path, start: "multiprocessing.synchronize.Event", name: str) -> N
     for i in range(20):
         with opened(home) as (ledger, _):
             keep(ledger, **{f"{name}{i}": answer()})
-            with ledger.turn() as turn:
-                turn.set_purse("p", turn.purse("p").plus(Decimal(1), Decimal(0)))
+            with ledger.transaction() as transaction:
+                transaction.set_purse("p", transaction.purse("p").plus(Decimal(1), Decimal(0)))
 
 
 def test_several_first_starts_at_once(tmp_path):
@@ -139,8 +139,8 @@ def test_several_first_starts_at_once(tmp_path):
         assert process.exitcode == 0
     with opened(tmp_path) as (ledger, _):
         assert len(ledger.look_up([f"{n}{i}" for n in "abcd" for i in range(20)])) == 80
-        with ledger.turn() as turn:
-            assert turn.purse("p").spent == 80
+        with ledger.transaction() as transaction:
+            assert transaction.purse("p").spent == 80
 
 
 KILLED_WHILE_CREATED = """

@@ -20,7 +20,7 @@ from support.live_service import PRICE, config, request, rows, service
 
 from llamaduo.base.errors import BudgetReached, ConfigError, LabError, ServiceError
 from llamaduo.records import Bill, Price
-from llamaduo.service import Completion, Failure, Form, Request, Setting, call_results, pace
+from llamaduo.service import Completion, Failure, Form, Request, ServiceContext, call_results, pace
 from llamaduo.service.ledger import opened
 from llamaduo.service.live import LiveService
 from llamaduo.testing.service import ServiceContract
@@ -89,7 +89,7 @@ class TestNothingIsPaidTwice:
         assert len(kept) == 30
         assert all(o.text == old[o.request_id].text for o in kept)
         assert Bill.total(o.bill for o in second).kept_usd == 30 * USD
-        assert (again.tally.kept, again.tally.sent) == (30, 10)
+        assert (again.counts.kept, again.counts.sent) == (30, 10)
 
     @pytest.mark.parametrize("ledger", [True, False])
     def test_identical_requests_share_a_call(self, server, tmp_path, ledger):
@@ -145,10 +145,10 @@ class TestNothingIsPaidTwice:
         outcomes = live.complete(rows(8))
         next(outcomes)
         outcomes.close()
-        assert live.tally.lost + len(_answers(tmp_path)) == live.tally.sent
-        with opened(tmp_path) as (ledger, _), ledger.turn() as turn:
-            assert turn.flying(live._terms.service) == {}
-            assert turn.purse("p").reserved == 0
+        assert live.counts.expired + len(_answers(tmp_path)) == live.counts.sent
+        with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
+            assert transaction.in_flight(live._policy.service) == {}
+            assert transaction.purse("p").reserved == 0
         server.script = lambda seen: "ok"
         assert len(list(service(server.url, tmp_path).complete(rows(8)))) == 8
 
@@ -200,7 +200,7 @@ class TestFaults:
         assert "asked 3 times" in odd.cause
         assert asked(server)["odd"] == 3
         assert all(isinstance(o, Completion) for o in outcomes.values())
-        assert live.tally.failures == 1
+        assert live.counts.failures == 1
 
     @pytest.mark.parametrize("fault", sorted(FINAL))
     def test_what_cannot_succeed_is_asked_once(self, server, tmp_path, fault):
@@ -294,7 +294,7 @@ class TestLimits:
         server.script = limited = Limited(40)
         live = service(server.url, tmp_path, concurrency=64, requests_per_second=40)
         assert len(list(live.complete(rows(120)))) == 120
-        assert limited.refused == live.tally.limited == 0
+        assert limited.refused == live.counts.limited == 0
 
     def test_an_unknown_limit_is_found(self, server, tmp_path):
         server.script = limited = Limited(60)
@@ -302,20 +302,20 @@ class TestLimits:
         outcomes = list(live.complete(rows(300)))
         assert all(isinstance(o, Completion) for o in outcomes)
         assert len(outcomes) == 300
-        assert limited.refused == live.tally.limited
+        assert limited.refused == live.counts.limited
         assert limited.refused <= 64
 
     def test_no_more_at_once_than_may_be(self, server, tmp_path):
-        flying = most = 0
+        running = most = 0
 
         def script(seen: Seen) -> Fault:
-            nonlocal flying, most
-            flying += 1
-            most = max(most, flying)
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
 
             def body(_: Seen) -> Any:
-                nonlocal flying
-                flying -= 1
+                nonlocal running
+                running -= 1
                 return FAULTS["ok"].body(seen)
 
             return Fault(wait=0.02, body=body)
@@ -364,9 +364,9 @@ class TestThePurse:
         assert reached == (len(got) < count)
         # It stops only where the next call might have been one too many.
         assert not reached or spent + worst > cap
-        with opened(home) as (ledger, _), ledger.turn() as turn:
-            assert turn.purse("p").spent == spent
-            assert turn.purse("p").reserved == 0
+        with opened(home) as (ledger, _), ledger.transaction() as transaction:
+            assert transaction.purse("p").spent == spent
+            assert transaction.purse("p").reserved == 0
 
     def test_what_was_kept_is_to_be_had_without_money(self, server, tmp_path):
         list(service(server.url, tmp_path).complete(rows(5)))
@@ -399,7 +399,7 @@ class TestThePurse:
 
     def test_a_cap_wants_a_price(self, server, tmp_path):
         live = LiveService(
-            config(server.url), Setting(tmp_path, {}, "p", Decimal(1)), lambda: None, None
+            config(server.url), ServiceContext(tmp_path, {}, "p", Decimal(1)), lambda: None, None
         )
         with pytest.raises(ConfigError, match=r"service\.price"):
             list(live.complete(rows(1)))
@@ -411,22 +411,22 @@ class TestThePurse:
         live = service(server.url, tmp_path, cap="9")
         (outcome,) = live.complete([request("r")])
         assert outcome.bill.usd == USD, "what is known to have been paid"
-        with opened(tmp_path) as (ledger, _), ledger.turn() as turn:
-            assert turn.purse("p").spent == USD + live._calls([request("r")])[0].worst
+        with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
+            assert transaction.purse("p").spent == USD + live._calls([request("r")])[0].worst
 
     def test_a_service_that_is_not_there_costs_nothing(self, server, tmp_path):
         live = service("http://127.0.0.1:9", tmp_path, cap="9")
         (outcome,) = live.complete([request("r")])
         assert "onnect" in outcome.cause
-        with opened(tmp_path) as (ledger, _), ledger.turn() as turn:
-            assert turn.purse("p").spent == 0
+        with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
+            assert transaction.purse("p").spent == 0
 
     def test_paid_attempts_that_failed_are_counted(self, server, tmp_path):
         server.script = lambda seen: each("refusal")(seen)
         (outcome,) = service(server.url, tmp_path).complete([request("r")])
         assert outcome.bill.usd == USD
-        with opened(tmp_path) as (ledger, _), ledger.turn() as turn:
-            assert turn.purse("p").spent == USD
+        with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
+            assert transaction.purse("p").spent == USD
 
 
 def test_a_ledger_that_cannot_be_written_to_is_one_message(server, tmp_path):
@@ -462,7 +462,7 @@ try:
         print(outcome.model_dump_json(), flush=True)
 except BudgetReached:
     pass
-print(json.dumps(vars(live.tally)), file=sys.stderr, flush=True)
+print(json.dumps(vars(live.counts)), file=sys.stderr, flush=True)
 """
 
 
@@ -570,14 +570,14 @@ def test_after_a_kill_no_more_is_paid_again_than_was_under_way(server, start, tm
     outcomes = list(live.complete(rows(300)))
     assert sorted(o.request_id for o in outcomes) == sorted(r.id for r in rows(300))
     twice = sum(count - 1 for count in asked(server).values())
-    assert twice <= live.tally.lost <= 16
+    assert twice <= live.counts.expired <= 16
     assert len(server.seen) == 300 + twice
     # What had been yielded was on the disk.
     yielded = {row["request_id"] for row in process.yielded()}
     kept = {o.request_id for o in outcomes if o.bill.kept_calls}
     assert yielded <= kept
-    with opened(tmp_path) as (ledger, _), ledger.turn() as turn:
-        purse = turn.purse("p")
+    with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
+        purse = transaction.purse("p")
         assert purse.reserved == 0
         assert purse.spent >= 300 * USD
 
@@ -617,5 +617,5 @@ def test_ctrl_c_keeps_what_came_in_and_frees_the_rest(server, start, tmp_path):
     assert "Unclosed" not in err
     live = service(server.url, tmp_path)
     assert len(list(live.complete(rows(500)))) == 500
-    assert live.tally.lost == 0
+    assert live.counts.expired == 0
     assert sum(count - 1 for count in asked(server).values()) <= 8

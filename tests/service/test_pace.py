@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from llamaduo.config import Limits
 from llamaduo.service.pace import Pace, Size, Tokens
 
-GATHER = 0.004  # seconds from turn to turn, as at the desk
+GATHER = 0.004  # seconds from turn to turn, as at the dispatcher
 SIZE = Size(400, 100)
 Accepts = Callable[[float, Tokens], bool]
 
@@ -73,7 +73,7 @@ class Client:
 
     rows: int
     landed: list[tuple[float, Tokens, Tokens, bool]] = field(default_factory=list)
-    flying: int = 0
+    in_flight: int = 0
     next: Tokens | None = None
     turn: float = 0.0
     last: float = 0.0
@@ -125,7 +125,7 @@ class World:
             return  # there is a later one
         pace = Pace(self.known, self.state, now, self._chance)
         for sent, tokens, taken, ok in client.landed:
-            client.flying -= 1
+            client.in_flight -= 1
             if ok:
                 pace.accepted(sent, self.size(tokens), taken, tokens)
                 self.done += 1
@@ -134,13 +134,13 @@ class World:
                 client.rows += 1
         client.landed.clear()
         wait = 0.0
-        while client.rows and client.flying < 64 and not wait:
+        while client.rows and client.in_flight < 64 and not wait:
             tokens = client.next = client.next or self.tokens(self._chance)
-            ahead = client.rows + client.flying
-            wait = pace.wait(self.size(tokens), flying=client.flying, ahead=ahead)
+            ahead = client.rows + client.in_flight
+            wait = pace.wait(self.size(tokens), in_flight=client.in_flight, ahead=ahead)
             if not wait:
                 taken, client.next = pace.take(self.size(tokens)), None
-                client.rows, client.flying = client.rows - 1, client.flying + 1
+                client.rows, client.in_flight = client.rows - 1, client.in_flight + 1
                 self.sent.append(now)
                 arrives = now + self._chance.uniform(0.0005, 0.003)
                 self._add(arrives, "arrive", client, now, tokens, taken)
@@ -346,15 +346,15 @@ class TestTheClock:
         else:
             before.accepted(2e6, SIZE, taken, Tokens(100, 50))
         pace = Pace(told, before.state, now, chance)
-        assert pace.wait(SIZE, flying=0, ahead=1000) <= 1
+        assert pace.wait(SIZE, in_flight=0, ahead=1000) <= 1
         later = Pace(told, pace.state, now + 1.1, chance)
-        assert later.wait(SIZE, flying=0, ahead=1000) == 0
+        assert later.wait(SIZE, in_flight=0, ahead=1000) == 0
 
     def test_a_long_idle_time_is_not_saved_up(self):
         told, chance = limits(requests_per_second=100), random.Random(0)
         pace = Pace(told, Pace(told, None, 0.0, chance).state, 300.0, chance)
         taken = 0
-        while not pace.wait(SIZE, flying=0, ahead=1000):
+        while not pace.wait(SIZE, in_flight=0, ahead=1000):
             pace.take(SIZE)
             taken += 1
         assert taken <= 3
@@ -365,8 +365,8 @@ class TestTheClock:
         pace.refused(0.0, 1.0)
         slow = Pace(told, pace.state, 2.0, chance)
         slow.take(SIZE)
-        assert slow.wait(SIZE, flying=0, ahead=10**6) > 0
-        assert Pace(told, slow.state, 10_000.0, chance).wait(SIZE, flying=0, ahead=10**6) == 0
+        assert slow.wait(SIZE, in_flight=0, ahead=10**6) > 0
+        assert Pace(told, slow.state, 10_000.0, chance).wait(SIZE, in_flight=0, ahead=10**6) == 0
 
 
 def test_processes_that_use_a_service_are_counted_while_they_do():
@@ -382,6 +382,6 @@ def test_calls_at_risk_leave_no_debt():
     for i in range(4000):  # many rows are ahead, so that none of these has to wait
         now = i / 1000
         pace = Pace(limits(), pace.state, now, random.Random(1))
-        assert pace.wait(size, flying=40, ahead=9000) == 0
+        assert pace.wait(size, in_flight=40, ahead=9000) == 0
         pace.accepted(now, size, pace.take(size), Tokens(100, 50))
-    assert pace.wait(size, flying=40, ahead=41) < 0.01
+    assert pace.wait(size, in_flight=40, ahead=41) < 0.01

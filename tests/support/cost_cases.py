@@ -10,7 +10,7 @@ from llamaduo import cli
 from llamaduo.config import Hardware, OneOff, Upkeep, Workload
 from llamaduo.cost.command import Cost, quoted
 from llamaduo.money.case import Case
-from llamaduo.money.decision import Decision, decide
+from llamaduo.money.decision import CostDecision, decide
 from llamaduo.money.spread import Draws
 from llamaduo.records import Price
 from support.experiments import called
@@ -81,7 +81,7 @@ def a_case(price: Price = PRICE, **changes: Any) -> Case:
     )
 
 
-def decided(case: Case, months: int = 24, draws: Draws = NO_DRAWS) -> Decision:
+def decided(case: Case, months: int = 24, draws: Draws = NO_DRAWS) -> CostDecision:
     """The decision on a case, without draws where none are asked for."""
     return decide(case, months=months, draws=draws, currency="usd")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llamaduo.config import ApiServiceConfig, Limits
 from llamaduo.records import Message
-from llamaduo.service import Request, Setting
+from llamaduo.service import Request, ServiceContext
 from llamaduo.service.live import LiveService
 
 PRICE = {"input_usd": "1000", "output_usd": "10000", "simulated": False}
@@ -40,8 +40,8 @@ def config(url: str, **changes: Any) -> ApiServiceConfig:
 def service(
     url: str, home: Path, *, cap: str | None = None, purse: str = "p", **changes: Any
 ) -> LiveService:
-    setting = Setting(home, {}, purse, None if cap is None else Decimal(cap))
-    return LiveService.of(config(url, **changes), setting)
+    context = ServiceContext(home, {}, purse, None if cap is None else Decimal(cap))
+    return LiveService.of(config(url, **changes), context)
 
 
 def request(text: str, **more: Any) -> Request:
