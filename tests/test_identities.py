@@ -107,8 +107,8 @@ def adapter_of(stage: Stage[Adapter], home: Path) -> Adapter:
 def test_the_default(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("llamaduo.local.precision.device_class", lambda: "cpu")
     exp = composed("+experiment=summarize")
-    model, scores = local.build(exp.local), judge.build(exp.judge, setting_of(exp))
-    asked = service.build(exp.service, setting_of(exp))
+    model, scores = local.build(exp.local), judge.build(exp.judge, context_of(exp))
+    asked = service.build(exp.service, context_of(exp))
     stages: dict[str, Stage] = {}
 
     stages["collect"] = collect(exp.task, near=exp.synthesis.dedup, seed=exp.seed)
@@ -179,8 +179,8 @@ def test_a_live_service_and_an_llm_as_judge(lab: Lab, monkeypatch: pytest.Monkey
     home = f"tracking.home={lab.home}"
     exp = composed("+experiment=summarize", "service=gpt_4o", "judge=llm", "local=fake", home)
     asked, scores = (
-        service.build(exp.service, setting_of(exp)),
-        judge.build(exp.judge, setting_of(exp)),
+        service.build(exp.service, context_of(exp)),
+        judge.build(exp.judge, context_of(exp)),
     )
     coverage = lab.run(collect(exp.task, near=exp.synthesis.dedup, seed=exp.seed))
     train, dev = coverage.split("train"), coverage.split("dev")
@@ -207,10 +207,10 @@ def test_a_live_service_and_an_llm_as_judge(lab: Lab, monkeypatch: pytest.Monkey
         "request for a verdict": scores.requests(item, range(1))[0].key,
         "request for an answer": request_of(dev[0].prompt, max_tokens=most).key,
         "endpoint": fingerprint(
-            "service", dict(service.build(endpoint.service, setting_of(endpoint)).identity)
+            "service", dict(service.build(endpoint.service, context_of(endpoint)).identity)
         ),
     } == LIVE
 
 
-def setting_of(exp: Experiment) -> service.Setting:
-    return service.setting(exp)
+def context_of(exp: Experiment) -> service.ServiceContext:
+    return service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
