@@ -71,7 +71,7 @@ class StageRuns:
         once = self._once()
         return Bill.total(run.bill for run in once), sum(run.seconds for run in once)
 
-    def taken(self) -> tuple[machine_time.MachineTime, machine_time.Taken]:
+    def taken(self) -> tuple[machine_time.MachineTime, machine_time.MachineTime]:
         """Add up the machine time of the stages built now, and of all when they were built."""
         built = machine_time.total(run.taken for run in self.built())
         return built, machine_time.total(run.taken for run in self._once())
