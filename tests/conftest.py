@@ -25,8 +25,12 @@ def fake_experiment(tmp_path: Path) -> Callable[..., Experiment]:
     """A migration on fakes in a folder of its own; more overrides as arguments."""
 
     def make(*overrides: str) -> Experiment:
-        home = f"tracking.home={tmp_path / 'mlruns'}"
-        return composed("+experiment=summarize", *FAKES, "tracking=memory", home, *overrides)
+        exp = composed("+experiment=summarize", *FAKES, "tracking=memory", *overrides)
+        if any(word.startswith("tracking.home=") for word in overrides):
+            return exp
+        # Not one of the words, which would have every test compose anew.
+        tracking = exp.tracking.model_copy(update={"home": tmp_path / "mlruns"})
+        return exp.model_copy(update={"tracking": tracking})
 
     return make
 

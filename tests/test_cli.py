@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -128,14 +126,8 @@ def test_the_same_command_again_builds_nothing(tmp_path):
 
 
 def test_asking_without_a_champion_says_how_to_get_one(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "llamaduo.ask", "task=summarize", "tracking=memory"],
-        cwd=tmp_path,
-        input="text",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    words = ("task=summarize", "tracking=memory")
+    done = llamaduo(tmp_path, *words, module="llamaduo.ask", stdin="text")
     assert "llamaduo-summarize@champion: no such champion" in complaint(done)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.experiments import FAKES
+from support.experiments import FAKES, called
 from support.toy_service import Reply, pairs, serving
 
 from llamaduo import cli
@@ -222,12 +222,16 @@ PLANTED = "planted4f1c9a77"
     ],
 )
 def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(tmp_path, word, named):
-    seen = watched(tmp_path, "-m", "llamaduo", "+experiment=summarize", *FAKES, word)
-    assert seen.code == 2, seen.said
-    assert f"llamaduo: {named}: a secret on the command line" in seen.said
-    assert PLANTED not in seen.said
-    assert SECRETS["HF_TOKEN"] not in seen.said
-    assert not [path for path in seen.files() if path.parts[0] in ("at", "cache")]
+    at = tmp_path / "at"
+    at.mkdir()
+    homes = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "LLAMADUO_CACHE")}
+    words = ("+experiment=summarize", *FAKES, word)
+    done = called("llamaduo", at, *words, fresh=False, **homes, **SECRETS)
+    assert done.returncode == 2, done.stderr
+    assert f"llamaduo: {named}: a secret on the command line" in done.stderr
+    assert PLANTED not in done.stdout + done.stderr
+    assert SECRETS["HF_TOKEN"] not in done.stdout + done.stderr
+    assert list(tmp_path.rglob("*")) == [at]
 
 
 def test_a_secret_in_a_configuration_file_is_nowhere_else(tmp_path):

@@ -18,88 +18,42 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.experiments import FAKES
+from support.experiments import FAKES, called
+from support.forks import Command, Running, shared
 from support.screen import Screen
+from support.slowed import AT_IMPORT
 
 from llamaduo.tracking.mlflow import MlflowTracker
 
 ARGS = ["+experiment=summarize", *FAKES, "name='two words'"]
-
-# Python runs this at its start. `reached` says that it has come to `PLACE`, and takes its time.
-SLOWED = """
-import importlib.abc, os, pathlib, sys, time
-
-def reached(what=os.environ["PLACE"]):
-    if os.environ["PLACE"] == what:
-        pathlib.Path(os.environ["MARK"]).touch()
-        time.sleep(60)
-
-def slowed(owner, name, after=0):
-    # The rows that come before, and then the wait.
-    fast = getattr(owner, name)
-    def slow(*args, **kwargs):
-        for number, row in enumerate(fast(*args, **kwargs)):
-            if number == after:
-                reached(name)
-            yield row
-    setattr(owner, name, slow)
-
-if os.environ["PLACE"] == "import":
-    class Finder(importlib.abc.MetaPathFinder):
-        def find_spec(self, name, path, target=None):
-            if name == "hydra":
-                reached()
-    sys.meta_path.insert(0, Finder())
-else:
-    from llamaduo.local.fake import FakeLocal
-    from llamaduo.judge.fake import FakeJudge
-    slowed(FakeLocal, "generate", 5)
-    slowed(FakeJudge, "assess", 9)
-    fast = FakeLocal.train
-    FakeLocal.train = lambda *args, **kwargs: reached("train") or fast(*args, **kwargs)
-if os.environ["PLACE"] in ("closing", "itself"):
-    from mlflow import MlflowClient
-    close = MlflowClient.set_terminated
-    def slow_close(self, run_id, status=None, **kwargs):
-        if os.environ["PLACE"] == "itself" and self.get_run(run_id).info.run_name == "collect":
-            os.environ["PLACE"] = ""
-            os.kill(os.getpid(), 2)
-        if status == "KILLED":
-            reached("closing")
-        return close(self, run_id, status, **kwargs)
-    MlflowClient.set_terminated = slow_close
-    slowed(FakeLocal, "generate", 5)
-    if os.environ["PLACE"] == "closing":
-        FakeLocal.train = lambda *args, **kwargs: os.kill(os.getpid(), 2)
-"""
 
 
 class Slowed:
     """`python -m llamaduo` that comes to a place in its work and stays there."""
 
     def __init__(self, folder: Path, place: str, *args: str) -> None:
-        self.folder = folder
-        library = folder / "library"
-        library.mkdir(exist_ok=True)
-        (library / "sitecustomize.py").write_text(SLOWED, encoding="utf-8")
+        self.folder, self.args = folder, (*ARGS, *args)
         self.mark = folder / "mark"
-        self.words = ["-m", "llamaduo", *ARGS, *args]
-        path = os.pathsep.join([str(library), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.env = {"PYTHONPATH": path, "PLACE": place, "MARK": str(self.mark)}
+        self._detail = {"place": place, "mark": str(self.mark)}
 
-    def start(self) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [sys.executable, *self.words],
-            cwd=self.folder,
-            env={**os.environ, **self.env},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Whoever runs the tests in the background has them ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    def start(self, terminal: str | None = None) -> Running:
+        """Start it, with its three streams on a terminal if one is named."""
+        streams = {"out": str(self.folder / "out"), "err": str(self.folder / "err")}
+        if terminal is not None:
+            streams = {"stdin": terminal, "out": terminal}
+        return shared().start(
+            Command(
+                "llamaduo",
+                self.args,
+                str(self.folder),
+                env={**os.environ, "TERM": "xterm"},
+                prepare="support.slowed",
+                detail=self._detail,
+                **streams,
+            )
         )
 
-    def arrive(self, process: "subprocess.Popen[str]") -> None:
+    def arrive(self, process: "Running | subprocess.Popen[str]") -> None:
         """Wait until it has come to the place."""
         ends = time.monotonic() + 60
         while not self.mark.exists():
@@ -109,7 +63,7 @@ class Slowed:
             time.sleep(0.02)
 
 
-def stop(process: "subprocess.Popen[str]", number: int) -> tuple[int, str, str]:
+def stop(process: "Running | subprocess.Popen[str]", number: int) -> tuple[int, str, str]:
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     return process.returncode, out, err
@@ -124,7 +78,7 @@ def way_to_go_on(said: str) -> list[str]:
     words = shlex.split(lines[-1])
     assert words[:3] == ["python", "-m", "llamaduo"]
     assert words[3 : 3 + len(ARGS)] == ARGS
-    return [sys.executable, *words[1:]]
+    return words
 
 
 def statuses(folder: Path) -> Counter[tuple[str, str]]:
@@ -158,7 +112,7 @@ def test_ctrl_c_closes_the_runs_keeps_the_rows_and_names_the_command_that_goes_o
     kept = (part / "responses.jsonl").read_text(encoding="utf-8")
     assert len(kept.splitlines()) == 5
 
-    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = called(again[2], tmp_path, *again[3:])
     assert done.returncode == 0, done.stderr
     finished = [line.split()[0] for line in out.splitlines()]
     assert "finetune" in finished
@@ -169,7 +123,7 @@ def test_ctrl_c_closes_the_runs_keeps_the_rows_and_names_the_command_that_goes_o
     assert not list(part.parent.glob("*.part"))
 
 
-@pytest.mark.parametrize("place", ["train", "assess", "import"])
+@pytest.mark.parametrize("place", ["train", "assess"])
 def test_a_kill_ends_as_cleanly(tmp_path, place):
     slowed = Slowed(tmp_path, place, "tracking=memory")
     process = slowed.start()
@@ -179,15 +133,30 @@ def test_a_kill_ends_as_cleanly(tmp_path, place):
     way_to_go_on(err)
 
 
+def test_a_kill_during_the_imports_ends_as_cleanly(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(AT_IMPORT, encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    slowed = Slowed(tmp_path, "import")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llamaduo", *ARGS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path, "MARK": str(slowed.mark)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    slowed.arrive(process)
+    code, _, err = stop(process, signal.SIGTERM)
+    assert code == 143
+    way_to_go_on(err)
+
+
 def test_on_a_terminal_the_message_stands_where_the_bar_was(tmp_path):
     slowed = Slowed(tmp_path, "generate", "tracking=memory")
-    child, terminal = pty.fork()
-    if child == 0:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.chdir(tmp_path)
-        env = {**os.environ, **slowed.env, "TERM": "xterm"}
-        os.execve(sys.executable, [sys.executable, *slowed.words], env)
+    terminal, theirs = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    # A process without a terminal has the first that it opens, and its Ctrl-C, for its own.
+    process = slowed.start(os.ttyname(theirs))
     shown, typed, ends = "", False, time.monotonic() + 60
     while time.monotonic() < ends:
         if not select.select([terminal], [], [], 0.05)[0]:
@@ -199,8 +168,11 @@ def test_on_a_terminal_the_message_stands_where_the_bar_was(tmp_path):
             shown += os.read(terminal, 4096).decode()
         except OSError:
             break
+        if theirs and slowed.mark.exists():
+            os.close(theirs)  # else no end of its output is seen
+            theirs = 0
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    assert process.wait(30) == 130
     assert re.search(r"infer .*tuned · dev  \|.*\| \d+/\d+ answers", shown), shown
     screen = Screen(1000)
     screen.write(shown.replace("^C", ""))

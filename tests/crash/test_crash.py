@@ -5,21 +5,29 @@ import re
 import shutil
 import signal
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.experiments import coverage_file
 from support.folders import Folder, Near
-from support.starts import FAKE, At, Start, forks
+from support.forks import Forks, shared
+from support.starts import FAKE, At, Ended, Start, run
 
 from llamaduo.base.shipped import DATA
 
 
 @pytest.fixture(scope="module")
 def forked(tmp_path_factory):
-    with forks(tmp_path_factory.mktemp("cache")) as running:
-        yield running
+    """Run starts, with a cache of their own unless they bring one, and wait for them."""
+    cache = {"LLAMADUO_CACHE": str(tmp_path_factory.mktemp("cache"))}
+
+    def forked(*starts: Start, by: Forks | None = None) -> list[Ended]:
+        own = [replace(start, env=cache | start.env) for start in starts]
+        return run(by or shared(), *own)
+
+    return forked
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +243,8 @@ def test_a_disk_that_fills_up(args, undisturbed, tmp_path):
     disk.mkdir()
     if not shutil.which("unshare") or subprocess.run([*PRIVATE, MOUNT, disk, "true"]).returncode:
         pytest.skip("a user may not mount a disk here")
-    with forks(tmp_path / "cache", *PRIVATE, MOUNT, str(disk)) as forked:
-        folder = Folder(Path(f"/proc/{forked.pid}/root{disk}"), args)
+    with closing(Forks(*PRIVATE, MOUNT, str(disk))) as by:
+        folder = Folder(Path(f"/proc/{by.pid}/root{disk}"), args)
         filler = folder.path / "filler"
         places = {
             "": At("os.mkdir", r"/mlruns/hydra/"),
@@ -246,11 +254,11 @@ def test_a_disk_that_fills_up(args, undisturbed, tmp_path):
         }
         for i, (place, at) in enumerate(places.items()):
             at = replace(at, act="fill", other=str(filler))
-            (failed,) = forked(folder.start(f"failed {i}", at))
+            (failed,) = forked(folder.start(f"failed {i}", at), by=by)
             assert place in failed.complaint
             assert re.search("no room left \\((No space left on|database or)", failed.complaint)
             filler.unlink()
-        (ended,) = forked(folder.start("again"))
+        (ended,) = forked(folder.start("again"), by=by)
         assert ended.code == 0, ended.said
         shutil.copytree(folder.home, tmp_path / "copy" / "mlruns")
     same_end(Folder(tmp_path / "copy", args), undisturbed, "KILLED", "KILLED", "FINISHED")
@@ -290,14 +298,13 @@ def test_kills_in_training_and_generation_with_real_weights(tmp_path, args):
         At("open", in_part("finetune", r"\S+/trainer_state.json"), nth=2),
         At("row", in_part("infer", ""), nth=8),
     ]
-    with forks(None) as forked:
-        (ended,) = forked(undisturbed.start("log"))
-        assert ended.code == 0, ended.said
-        for i, at in enumerate(kills):
-            (killed,) = forked(folder.start(f"killed {i}", at))
-            assert killed.code == -9, killed.said
-            if i == 0:
-                assert list(folder.part("finetune").glob("checkpoints/*/trainer_state.json"))
-        (ended,) = forked(folder.start("again"))
-        assert ended.code == 0, ended.said
+    (ended,) = run(shared(), undisturbed.start("log"))
+    assert ended.code == 0, ended.said
+    for i, at in enumerate(kills):
+        (killed,) = run(shared(), folder.start(f"killed {i}", at))
+        assert killed.code == -9, killed.said
+        if i == 0:
+            assert list(folder.part("finetune").glob("checkpoints/*/trainer_state.json"))
+    (ended,) = run(shared(), folder.start("again"))
+    assert ended.code == 0, ended.said
     same_end(folder, undisturbed, *["KILLED"] * len(kills), "FINISHED", rel=1e-5)

@@ -1,14 +1,11 @@
 """The plan of a migration: what it says is what comes, and it does nothing."""
 
-import os
 import shutil
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.experiments import FAKES, columns, composed, coverage_file
+from support.experiments import FAKES, called, columns, composed, coverage_file
 from support.toy_service import ToyService, serving
 
 from llamaduo.config import Experiment
@@ -36,15 +33,7 @@ def steps(found: Plan, stage: str, *, who: str | None = None) -> list[Step]:
 
 
 def dry(cwd: Path, *words: str):
-    return subprocess.run(
-        [sys.executable, "-m", "llamaduo", "+experiment=summarize", *words, "dry_run=true"],
-        cwd=cwd,
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+    return called("llamaduo", cwd, "+experiment=summarize", *words, "dry_run=true")
 
 
 # ---------------------------------------------------------------- the command

@@ -1,6 +1,7 @@
 """Cases to decide on, and the command as a user types it."""
 
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def decided(case: Case, months: int = 24, draws: Draws = NO_DRAWS) -> CostDecisi
     return decide(case, months=months, draws=draws, currency="usd")
 
 
+@cache
 def composed(*words: str) -> Cost:
-    """What these words on the command line ask for."""
+    """Return what these words on the command line ask for; the same words, the same."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         return cli.validated(compose("cost", overrides=[quoted(word) for word in words]), Cost)
 

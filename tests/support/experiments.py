@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -11,14 +13,28 @@ from hydra import compose, initialize_config_dir
 from llamaduo import cli
 from llamaduo.config import Experiment
 from llamaduo.records import Message, Pair, Prompt
+from support.forks import Command, Running, can_fork, shared
 
 FAKES = ("service=fake", "local=fake", "judge=fake")
 
 
+@cache
 def composed(*overrides: str) -> Experiment:
-    """The experiment that these words on the command line make."""
+    """Return the experiment that these words on the command line make; the same words, the same."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
         return cli.validated(compose("config", overrides=list(overrides)), Experiment)
+
+
+def begun(
+    what: str, cwd: Path, *args: str, stdin: str = "", merged: bool = False, **env: str
+) -> Running:
+    """Start `python -m` a module, or a script, in a folder; `merged` standard error is output."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "stdin").write_text(stdin, encoding="utf-8")
+    streams = {"stdin": str(folder / "stdin"), "out": str(folder / "out")}
+    if not merged:
+        streams["err"] = str(folder / "err")
+    return shared().start(Command(what, args, str(cwd), env={**os.environ, **env}, **streams))
 
 
 def called(
@@ -27,18 +43,23 @@ def called(
     *args: str,
     prefix: tuple[str, ...] = (),
     timeout: float = 120,
+    stdin: str = "",
+    fresh: bool | None = None,
     **env: str,
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m` a module as typed in a folder, under the command `prefix`."""
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", module, *args],
-        cwd=cwd,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
+    """`python -m` a module as typed in a folder, under the command `prefix`.
+
+    The process is forked (`support.forks`) unless a `fresh` interpreter is asked for, or needed.
+    """
+    words = [*prefix, sys.executable, "-m", module, *args]
+    if fresh or prefix or (fresh is None and not can_fork(env)):
+        whole = {**os.environ, **env}
+        return subprocess.run(
+            words, cwd=cwd, env=whole, capture_output=True, text=True, timeout=timeout, input=stdin
+        )
+    running = begun(module, cwd, *args, stdin=stdin, **env)
+    out, err = running.communicate(timeout)
+    return subprocess.CompletedProcess(words, running.wait(), out, err)
 
 
 def pair(number: int, words: int = 40) -> Pair:

@@ -1,26 +1,22 @@
 """Starts of llamaduo that end at an exact place: killed, out of room, or waiting for one another.
 
-Run as a script, this is a process that has imported everything and forks: each start is a process
-of its own that runs the real launcher, in a third of the time that a new interpreter takes. The
-places are audit events of the interpreter, such as the opening of a file: none of the code under
-test is replaced.
+Each start is forked (`support.forks`). The places are audit events of the interpreter, such as the
+opening of a file: none of the code under test is replaced.
 """
 
-import json
 import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__)
+from support.forks import Command, Forks
+
 FAKE = ("+experiment=summarize", "service=fake", "local=fake", "judge=fake")
 
 # A process that dies with changes to a database of which its journal alone knows the way back.
@@ -84,83 +80,37 @@ class Ended:
         return line
 
 
-class Forks:
-    """The forking process, as a test sees it."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self.pid = process.pid
-
-    def __call__(self, *starts: Start) -> list[Ended]:
-        """Run starts at once and wait for all of them."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([asdict(start) for start in starts]) + "\n")
-        self._process.stdin.flush()
-        codes = json.loads(self._process.stdout.readline())
-        ended = []
-        for start, code in zip(starts, codes, strict=True):
-            log, calls = Path(start.log), Path(start.log + ".calls")
-            lines = calls.read_text().splitlines() if calls.exists() else []
-            asked = [(kind, int(n)) for kind, n in map(str.split, lines)]
-            ended.append(Ended(code, log.read_text(), asked))
-        return ended
-
-
-@contextmanager
-def forks(cache: Path | None, *prefix: str) -> Iterator[Forks]:
-    """A forking process, with a cache of its own or the user's, under the command `prefix`."""
-    own = {} if cache is None else {"LLAMADUO_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*prefix, sys.executable, str(HERE)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **own},
-    )
-    try:
-        yield Forks(process)
-    finally:
-        process.communicate(timeout=60)
+def run(forks: Forks, *starts: Start) -> list[Ended]:
+    """Run starts at once and wait for all of them."""
+    running = [
+        forks.start(
+            Command(
+                "llamaduo",
+                start.args,
+                start.cwd,
+                start.log,
+                env={**os.environ, **start.env},
+                prepare=__name__,
+                detail=asdict(start),
+            )
+        )
+        for start in starts
+    ]
+    ended = []
+    for start, process in zip(starts, running, strict=True):
+        code = process.wait()
+        calls = Path(start.log + ".calls")
+        lines = calls.read_text().splitlines() if calls.exists() else []
+        asked = [(kind, int(n)) for kind, n in map(str.split, lines)]
+        ended.append(Ended(code, Path(start.log).read_text(), asked))
+    return ended
 
 
-def main() -> None:
-    """Import once, then fork the starts of each line of standard input and tell their ends."""
-    import llamaduo.tracking.mlflow  # noqa: F401
-
-    for line in sys.stdin:
-        pids = [_forked(start) for start in json.loads(line)]
-        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-        print(json.dumps(codes), flush=True)
-
-
-def _forked(start: dict) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.chdir(start["cwd"])
-        os.environ |= start["env"]
-        log = os.open(start["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        for stream in (1, 2):
-            os.dup2(log, stream)
-        sys.argv = ["llamaduo", *start["args"]]
-        _count_what_is_asked(start["log"] + ".calls")
-        if start["at"] is not None:
-            _watch_for(At(**start["at"]))
-        from llamaduo.__main__ import main
-
-        main()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def prepare(start: dict[str, Any]) -> None:
+    """Watch, in the process of a start, for its place."""
+    _count_what_is_asked(start["log"] + ".calls")
+    if start["at"] is not None:
+        _watch_for(At(**start["at"]))
 
 
 def _count_what_is_asked(path: str) -> None:
@@ -247,7 +197,3 @@ def _fill(path: Path) -> None:
                     out.write(b"\0" * size)
             except OSError:
                 continue
-
-
-if __name__ == "__main__":
-    main()

@@ -3,9 +3,8 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from optuna.trial import FrozenTrial
 from llamaduo import cli
 from llamaduo.__main__ import caller
 from llamaduo.config import Experiment
-from support.experiments import FAKES
+from support.experiments import FAKES, begun
+from support.forks import Running
 from support.toy_sweep import command
 
 TOY = Path(__file__).with_name("toy_sweep.py")
@@ -83,17 +83,9 @@ class Sweeps:
         assert lines[0].startswith("llamaduo: ")
         return lines[0].removeprefix("llamaduo: ")
 
-    def process(self, *more: str, script: Sequence[str] = (str(TOY),)) -> subprocess.Popen[str]:
-        """A sweep in a process of its own."""
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(
-            [sys.executable, *script, *words(self.home, *more)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,
-        )
+    def process(self, *more: str) -> Running:
+        """A sweep in a process of its own; what it says is its standard output."""
+        return begun(str(TOY), ROOT, *words(self.home, *more), merged=True)
 
     def started(self) -> int:
         """How many trials ever began their work."""
@@ -109,7 +101,7 @@ class Sweeps:
         return [trial.state.name for trial in self.trials()]
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Running) -> None:
     """End a process and all that it started at once, as nobody can prevent."""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)

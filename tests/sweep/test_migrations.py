@@ -1,9 +1,7 @@
 """Sweeps of real migrations, on fakes: what they share, record, prune and promote."""
 
 import json
-import os
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from decimal import Decimal
@@ -11,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from support.experiments import FAKES
+from support.experiments import FAKES, begun
 from support.standin import Standin
-from support.studies import QUIET, ROOT, SPACE, loggers_kept
+from support.studies import QUIET, SPACE, loggers_kept
 
 from llamaduo.__main__ import main
 from llamaduo.stages.collect import Coverage
@@ -213,16 +211,7 @@ def test_two_workers_spend_one_budget(tmp_path):
             *(f"judge.client.price={PRICE}", "judge.repeats=1", "judge.max_tokens=200"),
             *("hydra/sweeper=optuna", RATE, "hydra.sweeper.n_trials=40", "budget.usd=4"),
         ]
-        workers = [
-            subprocess.Popen(
-                [sys.executable, "-m", "llamaduo", *words],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
-            for _ in range(2)
-        ]
+        workers = [begun("llamaduo", tmp_path, *words, merged=True) for _ in range(2)]
         said = [worker.communicate(timeout=200)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [2, 2], said
     assert all("budget.usd=4" in text for text in said)

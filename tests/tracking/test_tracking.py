@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.experiments import begun
 
 from llamaduo.base.errors import LabError
 from llamaduo.champion import MODEL_CODE
@@ -265,9 +266,12 @@ RECORD = """
 
 def test_four_first_starts_at_once_all_succeed(tmp_path):
     home = tmp_path / "mlruns"
-    starts = [python(RECORD, home, f"start {i}") for i in range(4)]
+    script = tmp_path / "record.py"
+    script.write_text(textwrap.dedent(RECORD))
+    starts = [begun(str(script), tmp_path, str(home), f"start {i}") for i in range(4)]
     for start in starts:
-        ends_well(start)
+        _, err = start.communicate(timeout=120)
+        assert start.returncode == 0, err
     assert statuses(mlflow(home)) == {f"start {i}": "FINISHED" for i in range(4)} | {
         "child": "FINISHED"
     }
