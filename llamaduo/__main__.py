@@ -9,6 +9,7 @@ from llamaduo.base import signals
 if TYPE_CHECKING:
     from llamaduo.cli import Caller
     from llamaduo.config import Experiment
+    from llamaduo.sweep.handle import Handle
 
 DRY = r"\+*dry_run=(true|yes|on|1)"
 
@@ -24,15 +25,31 @@ def migrate(exp: "Experiment") -> "float | dict[str, float | None] | None":
         show(exp)
         return None
     # The stages import numpy and more; `--help` should not wait for them.
-    from llamaduo.run import run, try_out
+    from llamaduo.run import try_out
     from llamaduo.sweep import handle
 
-    place, command = handle.current(), signals.command()
+    place = handle.current()
     if place is None or place.trial is None:
-        return run(exp, command=command, best_of=place).objective
+        return _run(exp, place)
     from llamaduo.sweep.trial import pruned_by
 
     return try_out(exp, place, pruned_by(place))
+
+
+def _run(exp: "Experiment", place: "Handle | None") -> float | None:
+    """Run a whole migration; with `format=json` its outcome in brief is all that is printed."""
+    from llamaduo.run import run
+
+    if exp.format == "text":
+        return run(exp, command=signals.command(), best_of=place).objective
+    from llamaduo.base import stdout
+    from llamaduo.outcome.summary import summary_of
+    from llamaduo.report.page import page_of
+
+    with stdout.reserved() as show:
+        outcome = run(exp, command=signals.command(), best_of=place)
+        show(summary_of(outcome, page_of(outcome, exp.tracking.home / "reports")))
+    return outcome.objective
 
 
 def caller() -> "Caller | None":

@@ -71,6 +71,7 @@ def launch(
 
     try:
         _refuse_secrets(sys.argv[1:])
+        _refuse_many_documents(sys.argv[1:])
         with signals.clean():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             sys.stdout.flush()
@@ -139,6 +140,15 @@ def _refuse_secrets(words: list[str]) -> None:
             "process lists and in saved configurations. Put it into an environment variable or "
             ".env: the key of a service is found there by service.key_env, and any other value may "
             f"name its variable: {name if given else 'key'}='${{oc.env:NAME}}'"
+        )
+
+
+def _refuse_many_documents(words: list[str]) -> None:
+    """Stop a sweep that is to print JSON: its jobs would print a document each."""
+    if {"-m", "--multirun"} & {*words} and any(word.lstrip("+") == "format=json" for word in words):
+        raise ConfigError(
+            "format=json: a sweep has no single result to print; leave it out, and look at its "
+            "runs in MLflow (make ui), or run one setting without -m"
         )
 
 

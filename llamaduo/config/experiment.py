@@ -32,7 +32,8 @@ class Experiment(Config):
     """A whole migration: one choice of each group, and the values that belong to none.
 
     `dry_run` asks for the plan of it in place of the migration. `workload` and `hardware` are what
-    the cost decision at its end is for; they decide no result.
+    the cost decision at its end is for; they decide no result. `format` is that of the output: it
+    is in no dump, so it reaches no identity, no record and no comparison.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Experiment(Config):
     objective: Literal["dev/similarity_mean", "dev/precision_mean"]
     budget: Budget
     dry_run: bool
+    format: Annotated[Literal["text", "json"], Field(exclude=True)]
     prices: dict[str, Listed]
     task: TaskConfig
     service: ServiceConfig

@@ -52,7 +52,7 @@ class Cost(Config):
     label: str | None
     title: str | None
     run: str | None
-    format: Literal["table", "csv", "json"]
+    format: Literal["text", "table", "csv", "json"]  # table: text, as it was called before
     picture: bool
     months: Annotated[int, Field(ge=1, le=120)]
     draws: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -188,7 +188,7 @@ def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Cr
 
     folder = config.tracking.home / "costs" / config.name
     paths = picture.write(decisions, crossings, folder)
-    out = sys.stdout if config.format == "table" else sys.stderr
+    out = sys.stdout if config.format in ("text", "table") else sys.stderr
     print(f"{'picture':<15}{', '.join(str(path) for path in paths)}", file=out)
 
 

@@ -10,9 +10,10 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from llamaduo import cli, service
+from llamaduo.base import stdout
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import ConfigError
 from llamaduo.base.terminal import table
@@ -37,6 +38,7 @@ from llamaduo.doctor.needs import (
     LIBRARIES,
     WITH_WEIGHTS,
     Doctor,
+    State,
     alternatives,
     first_missing,
     has_key,
@@ -59,28 +61,72 @@ def examine(doctor: Doctor) -> None:
         ConfigError: the chosen experiment cannot run here, or a service that was called did not
             answer.
     """
+    if doctor.format == "text":
+        missing = _look(doctor)["missing"]
+    else:
+        with stdout.reserved() as show:
+            facts = _look(doctor)
+            show(facts)
+            missing = facts["missing"]
+    if missing is not None:
+        raise ConfigError(missing)
+
+
+def _look(doctor: Doctor) -> dict[str, Any]:
+    """Look at everything and print it; return the same as data."""
     probe = ask_torch()  # seconds of import, while the rest is looked at
-    found = list(alternatives(doctor))
+    options = list(alternatives(doctor))
     machine = Machine(memory(), answer_of(probe))
+    choices = list(_choices(options, doctor, machine))
     sections = {
         "Versions": [("python", platform.python_version()), *_versions()],
         "Devices": list(_device_rows(machine.devices)),
         "Memory": list(_memory_rows(machine.memory)),
         "Disk": list(_disk_rows(doctor)),
-        "Weights": list(_weight_rows(found)),
+        "Weights": list(_weight_rows(options)),
         "Keys": list(_key_rows()),
-        "Choices (* is chosen)": list(_choice_rows(found, doctor, machine)),
+        "Choices (* is chosen)": [_choice_row(choice) for choice in choices],
     }
     print("\n\n".join(_section(title, rows) for title, rows in sections.items()), flush=True)
     missing = first_missing(doctor, machine)
+    calls: list[Row] = []
     if doctor.ping:
-        rows = list(_ping_rows(doctor))
-        print("\n" + _section("Calls", rows), flush=True)
-        silent = (f"{who} did not answer: {said}" for who, said in rows if said.startswith("no: "))
+        calls = list(_ping_rows(doctor))
+        print("\n" + _section("Calls", calls), flush=True)
+        silent = (f"{who} did not answer: {said}" for who, said in calls if said.startswith("no: "))
         missing = missing or next(silent, None)
-    if missing is not None:
-        raise ConfigError(missing)
-    print("\nThe chosen experiment can run on this machine.")
+    if missing is None:
+        print("\nThe chosen experiment can run on this machine.")
+    return {
+        **{title.lower(): dict(rows) for title, rows in list(sections.items())[:-1]},
+        "choices": choices,
+        "calls": dict(calls),
+        "missing": missing,
+    }
+
+
+def _choices(
+    options: list[tuple[str, str, Experiment | str]], doctor: Doctor, machine: Machine
+) -> Iterator[dict[str, Any]]:
+    """Yield each option with what it lacks; one that is not valid lacks what the message says."""
+    for group, option, exp in options:
+        valid = not isinstance(exp, str)
+        state = State((exp,)) if isinstance(exp, str) else state_of(group, exp, machine)
+        yield {
+            "group": group,
+            "option": option,
+            "chosen": exp is doctor,
+            "valid": valid,
+            "lacks": state.lacks,
+            "note": state.note,
+        }
+
+
+def _choice_row(choice: dict[str, Any]) -> Row:
+    mark = " *" if choice["chosen"] else ""
+    state = State(choice["lacks"], choice["note"])
+    text = str(state) if choice["valid"] else f"not valid: {state.lacks[0]}"
+    return f"{choice['group']}={choice['option']}{mark}", text
 
 
 def _section(title: str, rows: list[Row]) -> str:
@@ -130,15 +176,6 @@ def _key_rows() -> Iterator[Row]:
     for provider, names in KEYS.items():
         there = [name for name in names if has_key(name)]
         yield provider, f"{', '.join(there)} set" if there else f"not set: {' or '.join(names)}"
-
-
-def _choice_rows(
-    found: list[tuple[str, str, Experiment | str]], doctor: Doctor, machine: Machine
-) -> Iterator[Row]:
-    for group, option, exp in found:
-        mark = " *" if exp is doctor else ""
-        state = f"not valid: {exp}" if isinstance(exp, str) else state_of(group, exp, machine)
-        yield f"{group}={option}{mark}", str(state)
 
 
 def _ping_rows(exp: Experiment) -> Iterator[Row]:

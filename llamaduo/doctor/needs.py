@@ -212,7 +212,7 @@ def alternatives(doctor: Doctor) -> Iterator[tuple[str, str, Experiment | str]]:
         options: dict[str, dict[str, Any]] = getattr(doctor.options, group)
         for option, facts in sorted(options.items()):
             try:
-                exp = Experiment.model_validate({**chosen, group: facts})
+                exp = Experiment.model_validate({**chosen, "format": doctor.format, group: facts})
             except ValidationError as error:
                 yield group, option, cli.message_of(error, Experiment).splitlines()[0]
                 continue

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from llamaduo import service as services
+from llamaduo.base import stdout
 from llamaduo.base.errors import ConfigError, LlamaduoError
 from llamaduo.base.files import fingerprint
 from llamaduo.config import (
@@ -26,6 +27,7 @@ from llamaduo.judge.llm import LlmJudge
 from llamaduo.lab import Artifact, Stage, label_of
 from llamaduo.migration.estimate import Amount, Client, Plan, Purse, State, Step, Who
 from llamaduo.migration.loop import ANCHORED
+from llamaduo.migration.plan_json import document_of
 from llamaduo.migration.plan_text import page
 from llamaduo.migration.yardsticks import ASKED, COPIES, copies, shown_name
 from llamaduo.money.prices import quote
@@ -52,8 +54,13 @@ def show(exp: Experiment) -> None:
         ConfigError: a service that is to be asked has no price; the plan is printed before.
         LlamaduoError: the coverage file or a configuration cannot be used.
     """
-    planned = plan(exp)
-    print(page(planned, exp), flush=True)
+    if exp.format == "json":
+        with stdout.reserved() as write:
+            planned = plan(exp)
+            write(document_of(planned))
+    else:
+        planned = plan(exp)
+        print(page(planned, exp), flush=True)
     for client in planned.clients:
         if client.problem is not None:
             raise ConfigError(client.problem)

@@ -3,11 +3,12 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 
 from llamaduo import cli
+from llamaduo.base import stdout
 from llamaduo.config import Config, Count, MlflowTrackingConfig, TrackingConfig
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Report(Config):
     by: Literal["service", "base", "disagreement"]
     cases: Count
     person: str
+    format: Literal["text", "json"]
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> "Report":
@@ -49,25 +51,40 @@ class Report(Config):
 
 def report(config: Report) -> None:
     """Do what is asked, and say where it lies."""
+    if config.format == "text":
+        _act(config)
+        return
+    with stdout.reserved() as show:
+        show(_act(config))
+
+
+def _act(config: Report) -> dict[str, Any]:
+    """Do and print what is asked; return the same as data."""
+    facts: dict[str, Any] = {}
     if config.paper is not None:
+        from llamaduo.report.as_json import of_paper
         from llamaduo.report.paper_table1 import text
 
         print(text())
+        facts["paper"] = of_paper()
     if config.runs or config.paper is None:
-        _of_runs(config)
+        facts |= _of_runs(config)
+    return facts
 
 
-def _of_runs(config: Report) -> None:
+def _of_runs(config: Report) -> dict[str, Any]:
     from llamaduo.outcome.runs import load
+    from llamaduo.report.as_json import of_runs
 
-    runs = load(config.runs, config.tracking.home / "reports")
+    reports = config.tracking.home / "reports"
+    runs = load(config.runs, reports)
     if config.review is not None:
-        _hand_out(runs[0], config, config.review)
-        return
+        return _hand_out(runs[0], config, config.review)
     if config.annotated is not None:
         runs = [_taken_back(runs[0], config, config.annotated)]
-    page, text = _page(runs, config.tracking.home / "reports")
+    page, text = _page(runs, reports)
     print(text)
+    written: list[Path] = []
     if config.figures:
         from llamaduo.report import plots
 
@@ -75,6 +92,7 @@ def _of_runs(config: Report) -> None:
         names = ", ".join(path.name for path in written)
         print(f"{'figures':<15}{page.parent / 'figures'}: {names}" if names else "no figures")
     _log(runs, page, config.tracking)
+    return of_runs(runs, reports, page, written)
 
 
 def _page(runs: "list[Named]", reports: Path) -> tuple[Path, str]:
@@ -92,20 +110,22 @@ def _page(runs: "list[Named]", reports: Path) -> tuple[Path, str]:
     return page, "\n".join([terminal.table(outcome, page), *lines])
 
 
-def _hand_out(run: "Named", config: Report, path: Path) -> None:
+def _hand_out(run: "Named", config: Report, path: Path) -> dict[str, Any]:
     from llamaduo.report import review
 
     held = review.kept(run.outcome, config.tracking.home)
     cases = review.choose(run.outcome, held, by=config.by, most=config.cases)
+    facts = {"run": run.outcome.run_id, "cases": len(cases), "file": path if cases else None}
     if not cases:
         print(f"No case to look at: by={config.by}, there is no gap in any answer.")
-        return
+        return facts
     review.write(cases, path)
     print(
         f"{len(cases)} cases in {path}, the widest gap first. Fill in similarity and precision, "
         "0 to 100, and a note, best before you read what the judges say; then: python -m "
         f"llamaduo.report runs=[{run.outcome.run_id[:8]}] annotated={path}"
     )
+    return facts
 
 
 def _taken_back(run: "Named", config: Report, path: Path) -> "Named":

@@ -25,12 +25,17 @@ from llamaduo.stats.table import METRICS
 
 def write_page(outcome: Outcome, folder: Path) -> Path:
     """Write `<name>-<run>/report.html` and, beside it, `outcome.json`; returns the page's path."""
-    name = re.sub(r"[^\w.-]+", "-", outcome.name)[:100]
-    page = folder / f"{name}-{outcome.run_id[:8]}" / "report.html"
+    page = page_of(outcome, folder)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, _html(outcome))
     write_atomically(page.with_name("outcome.json"), outcome.model_dump_json(indent=1) + "\n")
     return page
+
+
+def page_of(outcome: Outcome, folder: Path) -> Path:
+    """Return where the page of an outcome lies in the folder of reports."""
+    name = re.sub(r"[^\w.-]+", "-", outcome.name)[:100]
+    return folder / f"{name}-{outcome.run_id[:8]}" / "report.html"
 
 
 def _html(outcome: Outcome) -> str:
