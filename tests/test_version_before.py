@@ -17,7 +17,7 @@ from llamaduo.base.errors import LabError
 from llamaduo.champion import Answerer
 from llamaduo.outcome.runs import load
 from llamaduo.run import run
-from llamaduo.testing.tracker import ask, text_of
+from llamaduo.testing.bundle import ask, text_of
 from llamaduo.tracking.mlflow import MlflowTracker
 
 LIVE = (

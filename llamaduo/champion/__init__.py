@@ -1,4 +1,4 @@
-"""A promoted model: from a folder to answers.
+"""A champion, which is a promoted model: from a folder to answers.
 
 Files that registries keep import `Answerer` and `RequestError` from here, so these names stay.
 """

@@ -1,7 +1,7 @@
-"""A promoted model: from a folder on disk to answers in the OpenAI chat form.
+"""The answers of a champion, in the OpenAI chat format, from a bundle on disk.
 
 A bundle is a folder with the adapter under `adapter/` and everything else in `champion.json`. This
-file knows nothing of a registry; `mlflow_model.py` beside it is how MLflow loads a bundle.
+file knows no registry; MLflow loads a bundle by `mlflow_model.py` beside it.
 """
 
 import logging
@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from llamaduo import local
 from llamaduo.base.errors import RegistryError
 from llamaduo.base.files import Json, fingerprint, write_atomically
 from llamaduo.config import HparamsConfig, LocalConfig
+from llamaduo.local import build as build_local
 from llamaduo.local.revisions import by_branch
 from llamaduo.records import Message, Prompt, Record, Response
 
@@ -28,14 +28,14 @@ MODEL_CODE = Path(__file__).with_name("mlflow_model.py")
 
 
 class RequestError(ValueError):
-    """A chat request that cannot be answered, and why: the caller's to mend."""
+    """A chat request that cannot be answered; the message says what the caller can change."""
 
 
 class Bundle(Record):
-    """What `champion.json` holds: all but the weights that the answers depend on.
+    """The content of `champion.json`: all that the answers depend on, without the weights.
 
-    `system` is the system message of the training prompts, put before requests that bring none.
-    `identity` is what the local LLM said of itself when it was judged.
+    `system` is the system message of the training prompts, used for requests that have none.
+    `identity` is the identity of the local LLM when it was judged.
     """
 
     task: str
@@ -53,7 +53,7 @@ class Bundle(Record):
 
     @classmethod
     def load(cls, home: Path) -> "Bundle":
-        """The bundle in a folder.
+        """Return the bundle in a folder.
 
         Raises:
             RegistryError: the folder holds none that this version of llamaduo can read.
@@ -71,9 +71,9 @@ class Bundle(Record):
 class ChatRequest(BaseModel):
     """The part of an OpenAI chat request that decides the answer; other fields are ignored.
 
-    Without a temperature the answer is greedy (0); without `max_tokens` it may be as long as it was
-    when the model was judged. The same request gets the same answer; to draw another at a
-    temperature above 0, change `seed`.
+    Without a temperature the answer is greedy (0); without `max_tokens` it may be as long as when
+    the model was judged. The same request gets the same answer; another `seed` gives another one at
+    a temperature above 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -103,10 +103,10 @@ class ChatRequest(BaseModel):
 
     @classmethod
     def parse(cls, request: object) -> "ChatRequest":
-        """The request in a JSON object.
+        """Return the request in a JSON object.
 
         Raises:
-            RequestError: it is none, with each field that is at fault and what is wrong with it.
+            RequestError: it is not a request; the message has each wrong field and its fault.
         """
         try:
             return cls.model_validate(request)
@@ -115,16 +115,16 @@ class ChatRequest(BaseModel):
 
 
 class Answerer:
-    """The model of a bundle, held ready.
+    """Answers chat requests with the model of a bundle, which it keeps in memory.
 
     Raises:
-        RegistryError: the bundle cannot be read, or the base weights are not those it was made for.
+        RegistryError: the bundle cannot be read, or was made for other base weights.
     """
 
     def __init__(self, home: Path) -> None:
         self.bundle = Bundle.load(home)
         self._adapter = home / "adapter"
-        self._local = local.build(self.bundle.local)
+        self._local = build_local(self.bundle.local)
         self._refuse_other_weights()
 
     def _refuse_other_weights(self) -> None:
@@ -133,10 +133,10 @@ class Answerer:
             return  # the hub's model, under the name that its commit had
         before, today = dict(_hashes(then)), dict(_hashes(now))
         for where, made_for in before.items():
-            if (found := today.get(where)) != made_for:
+            if (present := today.get(where)) != made_for:
                 raise RegistryError(
                     f"{self.bundle.model}: its adapter was trained on base weights with "
-                    f"{where} {made_for}, here they have {found}; restore those weights, or "
+                    f"{where} {made_for}, here they have {present}; restore those weights, or "
                     "migrate and promote again"
                 )
         changed = sorted(key for key in {*then, *now} if then.get(key) != now.get(key))
@@ -148,7 +148,7 @@ class Answerer:
             )
 
     def __call__(self, request: Mapping[str, Json]) -> dict[str, Json]:
-        """The completion of one chat request.
+        """Return the completion of one chat request.
 
         Raises:
             RequestError: the request cannot be answered.
@@ -156,19 +156,21 @@ class Answerer:
         return self.answer([request])[0]
 
     def answer(self, requests: Iterable[object]) -> list[dict[str, Json]]:
-        """The completions of several chat requests, in their order; generated together if alike.
+        """Return the completions of several chat requests, in their order.
+
+        Requests with the same settings are generated together.
 
         Raises:
             RequestError: one of the requests cannot be answered.
         """
-        asked = [(ChatRequest.parse(request), i) for i, request in enumerate(requests)]
+        parsed = [(ChatRequest.parse(request), i) for i, request in enumerate(requests)]
         answers: dict[int, dict[str, Json]] = {}
-        settings = sorted(asked, key=lambda pair: self._settings(pair[0]))
+        by_settings = sorted(parsed, key=lambda pair: self._settings(pair[0]))
         for (limit, temperature, top_p, seed), alike in groupby(
-            settings, key=lambda pair: self._settings(pair[0])
+            by_settings, key=lambda pair: self._settings(pair[0])
         ):
             prompts = {i: self._prompt(request) for request, i in alike}
-            made = self._local.generate(
+            generated = self._local.generate(
                 [(prompt, 0) for prompt in {p.id: p for p in prompts.values()}.values()],
                 self.bundle.hparams,
                 adapter=self._adapter,
@@ -178,9 +180,9 @@ class Answerer:
                 seed=seed,
                 scratch=None,
             )
-            responses = {response.prompt_id: response for response in made}
+            responses = {response.prompt_id: response for response in generated}
             answers |= {i: self._completion(responses[p.id]) for i, p in prompts.items()}
-        return [answers[i] for _, i in asked]
+        return [answers[i] for _, i in parsed]
 
     def _settings(self, request: ChatRequest) -> tuple[int, float, float, int]:
         limit = request.max_completion_tokens or request.max_tokens or self.bundle.max_new_tokens
@@ -189,21 +191,21 @@ class Answerer:
 
     def _prompt(self, request: ChatRequest) -> Prompt:
         messages = request.messages
-        told = any(message.role == "system" for message in messages)
-        if self.bundle.system is not None and not told:
+        has_system = any(message.role == "system" for message in messages)
+        if self.bundle.system is not None and not has_system:
             messages = (Message(role="system", content=self.bundle.system), *messages)
         # A sampled answer depends on the prompt's id, so the id stands for the text alone.
         content = fingerprint("prompt", {"messages": [m.model_dump() for m in messages]})
         return Prompt(id=content, messages=messages)
 
     def _completion(self, response: Response) -> dict[str, Json]:
-        asked, made = response.prompt_tokens, response.completion_tokens
+        tokens_in, tokens_out = response.prompt_tokens, response.completion_tokens
         usage: dict[str, Json] | None = None
-        if asked is not None and made is not None:
+        if tokens_in is not None and tokens_out is not None:
             usage = {
-                "prompt_tokens": asked,
-                "completion_tokens": made,
-                "total_tokens": asked + made,
+                "prompt_tokens": tokens_in,
+                "completion_tokens": tokens_out,
+                "total_tokens": tokens_in + tokens_out,
             }
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -230,10 +232,10 @@ def _hashes(identity: Mapping[str, Json], prefix: str = "") -> Iterable[tuple[st
 
 
 def _faults(error: ValidationError) -> str:
-    """Each field that is at fault and what is wrong with it, on one line."""
-    said = []
+    """Return each wrong field with its fault, on one line."""
+    faults = []
     for fault in error.errors(include_url=False, include_context=False):
         where = ".".join(map(str, fault["loc"]))
         what = fault["msg"].removeprefix("Value error, ")
-        said.append(f"{where}: {what}" if where else what)
-    return "; ".join(said)
+        faults.append(f"{where}: {what}" if where else what)
+    return "; ".join(faults)

@@ -1,7 +1,7 @@
-"""How MLflow loads a champion: a copy of this file is kept with each registered version and run.
+"""The model that MLflow loads: a copy of this file is kept with each registered version and run.
 
-Nothing else imports it. It leaves the work to the installed llamaduo, so that a version that was
-promoted long ago answers by today's code, and says so where that is not possible.
+Nothing else imports it. The installed llamaduo does the work, so that a version that was promoted
+long ago is answered by today's code, or refused by it with a message.
 """
 
 import json
@@ -26,8 +26,8 @@ class Refused(MlflowException, RequestError):
 
 
 with warnings.catch_warnings(record=True):
-    # MLflow advises type hints for `predict`, past any filter. With them it would refuse a plain
-    # chat request, so the advice is heard here and goes no further.
+    # MLflow recommends type hints for `predict` in a warning that no filter stops. With type hints
+    # it would refuse a plain chat request, so the warning is caught here.
 
     class Champion(PythonModel):
         """Answers a chat request, a list of them, or the DataFrame that `/invocations` makes."""
@@ -37,7 +37,7 @@ with warnings.catch_warnings(record=True):
             self.answerer = Answerer(Path(context.artifacts["bundle"]))
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-            """A chat completion for one request, a list of them for several."""
+            """Return a chat completion for one request, a list of them for several."""
             try:
                 if isinstance(model_input, Mapping):
                     return self.answerer(model_input)

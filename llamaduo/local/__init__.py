@@ -1,4 +1,4 @@
-"""The local LLM on this machine, and which one is built."""
+"""The local LLM on this machine; `build` makes the one that the configuration names."""
 
 from llamaduo.config import (
     FakeLocalConfig,
@@ -11,7 +11,7 @@ __all__ = ["Local", "Training", "Trial", "build"]
 
 
 def build(config: LocalConfig) -> Local:
-    """The local LLM that the configuration names; weights are looked for when first needed."""
+    """Return the local LLM of the configuration; its weights are loaded when first needed."""
     if isinstance(config, FakeLocalConfig):
         from llamaduo.local.fake import FakeLocal
 

@@ -1,4 +1,4 @@
-"""What a training does between its steps: the bar, early stopping, and reports to a sweep."""
+"""Callbacks between the steps of a training: the bar, early stopping, and reports to a sweep."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,14 +16,14 @@ LOOK, REPORT = "dev_loss", "reported_loss"
 
 
 class Bar(TrainerCallback):
-    """Shows how many steps are done, how long the rest takes, and the loss."""
+    """Shows the steps that are done, the time left, and the loss."""
 
     def __init__(self) -> None:
         self._steps: Progress | None = None
         self._at = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin at the step of the checkpoint, if there was one."""
+        """Start at the step of the checkpoint, if there is one."""
         if state.is_world_process_zero:
             self._at = state.global_step
             self._steps = Progress(
@@ -42,11 +42,11 @@ class Bar(TrainerCallback):
             self._steps.note(f"loss {logs['loss']:.3f}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.close()
 
     def close(self) -> None:
-        """Take the bar away; done twice, it does nothing."""
+        """Remove the bar; a second call does nothing."""
         if self._steps is not None:
             self._steps.close()
 
@@ -54,8 +54,8 @@ class Bar(TrainerCallback):
 class EarlyStop(TrainerCallback):
     """Looks at dev, keeps the adapter of each look that is the best so far, and ends the training.
 
-    What it saw lies in the trainer's log, so that a resumed run decides as an undisturbed one.
-    `keep` writes the adapter as it now is to a folder.
+    The losses are in the trainer's log, so that a resumed training decides as one without a break.
+    `keep` writes the current adapter to a folder.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class EarlyStop(TrainerCallback):
         self._steps: frozenset[int] = frozenset()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Lay the looks out over all steps."""
+        """Spread the looks over all steps."""
         self._steps = steps_of(self._rule.looks, state.max_steps)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look, if this is a step for it."""
+        """Look at dev, if this is a step for it."""
         if state.global_step not in self._steps:
             return
         loss = self._trainer.mean_loss(self._rows)
@@ -82,7 +82,7 @@ class EarlyStop(TrainerCallback):
             self._keep(self.kept(state.global_step))
         if is_over(self.looks, self._rule):
             control.should_training_stop = True
-            # A checkpoint here would have a resumed run go on from where this one ended.
+            # With a checkpoint here, a resumed training would go on from where this one ended.
             control.should_save = False
 
     @property
@@ -96,37 +96,37 @@ class EarlyStop(TrainerCallback):
         return best_of(self.looks)
 
     def kept(self, step: int) -> Path:
-        """Where the adapter of a look lies, or would."""
+        """Return the folder for the adapter of a look, which need not be there."""
         return Path(self._trainer.args.output_dir) / f"look-{step}"
 
 
 class Reports(TrainerCallback):
-    """Tells a sweep's trial the negative loss of dev after fixed shares of the training."""
+    """Reports the negative loss on dev to a sweep's trial, after fixed shares of the training."""
 
     def __init__(self, trainer: Any, rows: Sequence[TrainingRow], trial: Trial) -> None:
         self._trainer, self._rows, self._trial = trainer, rows, trial
         self._steps: dict[int, list[int]] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tell again what an interrupted start had told: its trial may have been another."""
+        """Repeat the reports of an interrupted start, whose trial may have been another."""
         self._steps = reports(state.max_steps)
         for step, loss in logged(self._trainer, REPORT):
-            self._tell(step, loss)
+            self._report(step, loss)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Look and report, if this is a step for it."""
+        """Look at dev and report, if this is a step for it."""
         if state.global_step in self._steps:
             loss = self._trainer.mean_loss(self._rows)
             state.log_history.append({REPORT: loss, "step": state.global_step})
-            self._tell(state.global_step, loss)
+            self._report(state.global_step, loss)
 
-    def _tell(self, step: int, loss: float) -> None:
+    def _report(self, step: int, loss: float) -> None:
         for eighth in self._steps.get(step, ()):
             self._trial.report(-loss, eighth)
 
 
 def logged(trainer: Any, name: str) -> list[Look]:
-    """Step and value of each entry of that name in the trainer's log."""
+    """Return step and value of each entry with that name in the trainer's log."""
     return [
         (int(entry["step"]), float(entry[name]))
         for entry in trainer.state.log_history

@@ -1,4 +1,4 @@
-"""How a conversation becomes tokens, the same for training and for sampling."""
+"""Conversations to tokens, by the same chat template for training and for sampling."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ CHATML = (
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """A training row: its tokens, of which the first `prompt` carry no loss."""
+    """The tokens of a pair, of which the first `prompt` have no loss."""
 
     id: str
     tokens: list[int]
@@ -30,7 +30,7 @@ class TrainingRow:
 
     @property
     def labels(self) -> list[int]:
-        """The tokens to learn, -100 where there is nothing to learn."""
+        """The tokens to learn, and -100 in place of those that have no loss."""
         return [-100] * self.prompt + self.tokens[self.prompt :]
 
 
@@ -47,14 +47,14 @@ class Chat:
 
     @classmethod
     def of(cls, tokenizer: "PreTrainedTokenizerBase", template: str, system_role: str) -> "Chat":
-        """The chat of a tokenizer, with its own template or the one named `chatml`.
+        """Return the chat of a tokenizer, with its own template or the one named `chatml`.
 
         Raises:
-            ConfigError: the tokenizer has no template of its own.
+            ConfigError: its own template is asked for, and it has none.
         """
         if template == "chatml":
-            starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-            tokenizer.chat_template = ("{{- bos_token -}}" if starts else "") + CHATML
+            begins_with_bos = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
+            tokenizer.chat_template = ("{{- bos_token -}}" if begins_with_bos else "") + CHATML
         if not tokenizer.chat_template:
             raise ConfigError(
                 "local.chat_template=tokenizer: this model's tokenizer has no chat template; use"
@@ -65,7 +65,7 @@ class Chat:
         return cls(tokenizer, system_role == "merge")
 
     def prompt_text(self, prompt: Prompt) -> str:
-        """The prompt as the model reads it, up to where its answer begins."""
+        """Return the prompt as the model reads it, up to the beginning of the answer."""
         messages = [m.model_dump() for m in self._messages(prompt)]
         text = self.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
@@ -73,16 +73,16 @@ class Chat:
         return str(text)
 
     def prompt_tokens(self, prompt: Prompt) -> list[int]:
-        """The tokens of `prompt_text`."""
+        """Return the tokens of `prompt_text`."""
         return self._encode(self.prompt_text(prompt))
 
     def row(self, pair: Pair) -> TrainingRow:
-        """A pair as a training row: the prompt exactly as in sampling, the answer, the end."""
+        """Return a pair as a training row: the prompt as in sampling, the answer, the end."""
         text = self.prompt_text(pair.prompt)
         prompt, answer = self._encode(text), pair.response.strip()
         whole = self._encode(text + answer)
-        # Encoding both at once spares sentencepiece models a false space at the seam; where the
-        # seam itself was merged into one token, the prompt's own tokens are what sampling will see.
+        # Encoded apart, sentencepiece models would put a false space between the two. Where the
+        # border was merged into one token, the prompt's own tokens are those that sampling sees.
         if whole[: len(prompt)] != prompt:
             whole = prompt + self._encode(answer)
         return TrainingRow(pair.id, [*whole, *self.end], len(prompt))
@@ -90,19 +90,22 @@ class Chat:
     @cached_property
     def end(self) -> tuple[int, ...]:
         """The tokens that close an answer: what the template puts there, or the EOS token."""
-        asked = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "answer-here"}]
-        text = str(self.tokenizer.apply_chat_template(asked, tokenize=False))
+        example = [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": "answer-here"},
+        ]
+        text = str(self.tokenizer.apply_chat_template(example, tokenize=False))
         marker = text.rpartition("answer-here")[2].strip()
         return tuple(self._encode(marker)) or (self.tokenizer.eos_token_id,)
 
     def stops(self, model_eos: int | list[int] | None) -> list[int]:
-        """The single tokens at which an answer is over."""
+        """Return the single tokens that end an answer."""
         eos = model_eos if isinstance(model_eos, list) else [model_eos]
-        one = self.end if len(self.end) == 1 else ()
-        return sorted({t for t in (*eos, *one, self.tokenizer.eos_token_id) if t is not None})
+        end = self.end if len(self.end) == 1 else ()
+        return sorted({t for t in (*eos, *end, self.tokenizer.eos_token_id) if t is not None})
 
     def text(self, tokens: list[int]) -> str:
-        """The text of an answer's tokens."""
+        """Return the text of an answer's tokens."""
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
 
     def _encode(self, text: str) -> list[int]:

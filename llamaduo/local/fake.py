@@ -1,4 +1,4 @@
-"""A local LLM of a few lines: it learns how long answers are, and mumbles less with practice."""
+"""A fake local LLM: it learns the length of answers, and makes fewer errors with more pairs."""
 
 import json
 import math
@@ -16,27 +16,28 @@ from llamaduo.records import Pair, Prompt, Response
 
 VERSION = 2
 
-#: The learning rate at which it learns best; ten times as much or as little, and it mumbles twice
-#: as often.
+#: The learning rate at which it learns best. At ten times or a tenth of it, it makes twice as many
+#: errors.
 BEST_RATE = 2e-3
 
 
 class FakeLocal:
-    """Copies the prompt; trained on n pairs, it stops at their mean length and mumbles ever less.
+    """Copies the prompt; trained on pairs, it stops at their mean length, with fewer errors.
 
-    How much less depends on the learning rate, so that there is something to search for.
-    Deterministic, and quick enough to run a whole migration in a test.
+    An error is a word replaced by "erm". Their number falls with the number of pairs and depends on
+    the learning rate, so that a sweep has something to search for. Deterministic, and fast enough
+    to run a whole migration in a test.
     """
 
     def __init__(self, config: FakeLocalConfig) -> None:
         self.name = config.name
 
     def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
-        """Its name and version; no hyperparameter changes what it answers untrained."""
+        """Return its kind, name and version; no hyperparameter changes its answers untrained."""
         return {"kind": "fake", "name": self.name, "version": VERSION}
 
     def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
-        """Nothing is too long for it."""
+        """Return True: its context has no end."""
         return True
 
     def train(
@@ -49,10 +50,10 @@ class FakeLocal:
         dev: Sequence[Pair] = (),
         trial: Trial | None = None,
     ) -> Training:
-        """Remember how many pairs there were and how long their responses are."""
+        """Write the number of pairs and the mean length of their responses."""
         off = 1 + abs(math.log10(hparams.learning_rate / BEST_RATE))
         total = len(pairs) if hparams.steps is None else hparams.steps
-        rule, seen = hparams.early_stopping, []
+        rule, looks = hparams.early_stopping, []
         if rule.patience is not None or trial is not None:
             early_stopping.watched(dev, rule.pairs)
         look_at = (
@@ -65,11 +66,11 @@ class FakeLocal:
                 assert trial is not None
                 trial.report(-off * _loss(step), eighth)
             if step in look_at:
-                seen.append((step, off * _loss(step)))
-                if early_stopping.is_over(seen, rule):
+                looks.append((step, off * _loss(step)))
+                if early_stopping.is_over(looks, rule):
                     last = step
                     break
-        kept = early_stopping.best_of(seen) if seen else last
+        kept = early_stopping.best_of(looks) if looks else last
         lengths = [len(pair.response.split()) for pair in pairs]
         adapter = out / "adapter"
         adapter.mkdir(exist_ok=True)
@@ -78,7 +79,7 @@ class FakeLocal:
         words = sum(lengths) + sum(len(pair.prompt.user.split()) for pair in pairs)
         return Training(
             losses=tuple((step, _loss(step)) for step in range(1, last + 1, 10)),
-            dev_losses=tuple(seen),
+            dev_losses=tuple(looks),
             kept=kept,
             tokens=words,
             completion_tokens=sum(lengths),
@@ -98,16 +99,16 @@ class FakeLocal:
         seed: int,
         scratch: Path | None,
     ) -> Iterator[Response]:
-        """The first words of each prompt, with a stumble here and there unless greedy."""
+        """Yield the first words of each prompt, with errors unless greedy."""
         learned: dict[str, Any] = {"pairs": 0, "words": max_new_tokens, "off": 1.0}
         if adapter is not None:
             learned |= json.loads((adapter / "adapter.json").read_text(encoding="utf-8"))
-        stumble = learned["off"] * 4 / (8 + learned["pairs"]) if temperature > 0 else 0.0
+        error_rate = learned["off"] * 4 / (8 + learned["pairs"]) if temperature > 0 else 0.0
         for prompt, k in asks:
-            chance = random.Random(f"{seed} {prompt.id} {k}")
+            rng = random.Random(f"{seed} {prompt.id} {k}")
             source = prompt.user.split()
             wanted = min(learned["words"], max_new_tokens)
-            words = ["erm" if chance.random() < stumble else word for word in source[:wanted]]
+            words = ["erm" if rng.random() < error_rate else word for word in source[:wanted]]
             yield Response(
                 prompt_id=prompt.id,
                 k=k,

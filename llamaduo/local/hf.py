@@ -1,4 +1,4 @@
-"""A local LLM that transformers runs: quantised or dense base, LoRA adapters by TRL and PEFT."""
+"""The local LLM of transformers: a quantised or dense base, LoRA adapters by TRL and PEFT."""
 
 import contextlib
 import ctypes
@@ -29,8 +29,8 @@ VERSION = 3
 class HfLocal:
     """The `Local` of `kind: hf`.
 
-    Precision follows from device class and `hparams.quantization` by the rule that
-    `llamaduo.local.precision` states, never from a measurement.
+    Its precision follows from device class and `hparams.quantization` by the rule of
+    `llamaduo.local.precision`, never from a measurement.
     """
 
     def __init__(self, config: HfLocalConfig) -> None:
@@ -39,7 +39,7 @@ class HfLocal:
         self._loaded: tuple[tuple[str, bool, str], PreTrainedModel] | None = None
 
     def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
-        """Weights, chat template, device class, and the precision rule in words."""
+        """Return weights, chat template, device class, and the precision rule in words."""
         from llamaduo.local.precision import RULE, device_class, refuse_impossible
 
         refuse_impossible(hparams)
@@ -57,7 +57,7 @@ class HfLocal:
         }
 
     def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
-        """By the positions that the model's configuration says it has, where it does."""
+        """Tell by the number of positions in the model's configuration; True where it has none."""
         return len(self.chat.prompt_tokens(prompt)) + max_new_tokens <= self._context
 
     @cached_property
@@ -66,8 +66,8 @@ class HfLocal:
 
         with weights.quiet_transformers():
             config = AutoConfig.from_pretrained(self.weights.path).get_text_config()
-        found = getattr(config, "max_position_embeddings", None)
-        return float("inf") if found is None else float(found)
+        positions = getattr(config, "max_position_embeddings", None)
+        return float("inf") if positions is None else float(positions)
 
     def train(
         self,
@@ -79,7 +79,7 @@ class HfLocal:
         dev: Sequence[Pair] = (),
         trial: Trial | None = None,
     ) -> Training:
-        """Train an adapter into `out/adapter`; what a kill interrupted is gone on with."""
+        """Train an adapter into `out/adapter`; resume a training that was interrupted."""
         from llamaduo.local import precision
 
         precision.refuse_impossible(hparams)
@@ -116,7 +116,7 @@ class HfLocal:
         seed: int,
         scratch: Path | None,
     ) -> Iterator[Response]:
-        """Responses as they are finished, batch by batch, rows of like length together."""
+        """Yield responses as they are finished, batch by batch, rows of similar length together."""
         from llamaduo.local.drafts import Drafts
         from llamaduo.local.sampling import Rules, batches
 
@@ -132,7 +132,7 @@ class HfLocal:
             end=self.chat.end,
             pad=self.chat.tokenizer.pad_token_id,
         )
-        # Rows of one prompt side by side, so that a batch reads it once.
+        # Rows of one prompt stand together, so that a batch reads it once.
         asks = sorted(asks, key=lambda ask: ask[0].id)
         prompts = [self.chat.prompt_tokens(prompt) for prompt, _ in asks]
         sizes = [len(tokens) for tokens in prompts]
@@ -144,7 +144,7 @@ class HfLocal:
 
     @cached_property
     def weights(self) -> weights.Weights:
-        """The base model's folder, fetched when first asked for."""
+        """The base model's folder, fetched at first use."""
         return weights.fetch(self._config.weights, self._config.hub_id, self._config.revision)
 
     @cached_property
@@ -160,12 +160,12 @@ class HfLocal:
     def _model(
         self, quantization: str, adapter: Path | None, double: bool = True
     ) -> "PreTrainedModel":
-        """The model to sample from; the last one is kept for the next call that wants it."""
+        """Return the model to sample from; the last one is kept for the next call."""
         from llamaduo.local import precision
 
         key = (quantization, double, _stamp(adapter))
         if self._loaded is None or self._loaded[0] != key:
-            self._free()  # before loading: two models at once need not fit
+            self._free()  # before loading: there may be no memory for two models
             model = precision.load_for_sampling(self.weights.path, quantization, adapter, double)
             self._loaded = (key, model)
         return self._loaded[1]
@@ -182,7 +182,7 @@ class HfLocal:
         seed: int,
         drafts: "Drafts",
     ) -> Iterator[Response]:
-        """The responses of one batch of asks with their prompts' tokens."""
+        """Yield the responses of one batch of asks with their prompts' tokens."""
         from llamaduo.local.sampling import Answer, decode, uniforms
 
         unique = {prompt.id: tokens for (prompt, _), tokens in batch}
@@ -202,7 +202,7 @@ class HfLocal:
                 yield Response(
                     prompt_id=prompt_id,
                     k=k,
-                    text=self.chat.text(answer.said),
+                    text=self.chat.text(answer.text_tokens),
                     prompt_tokens=len(unique[prompt_id]),
                     completion_tokens=len(answer.tokens),
                     finish=answer.finish,
@@ -211,7 +211,7 @@ class HfLocal:
 
 
 def _give_back_memory() -> None:
-    """Return what a freed model took: the allocators keep it, and the next phase adds its own."""
+    """Give the memory of a freed model back to the system; the allocators would keep it."""
     import torch
 
     gc.collect()
@@ -222,7 +222,7 @@ def _give_back_memory() -> None:
 
 
 def _stamp(adapter: Path | None) -> str:
-    """Tells adapters apart, also two that were written to the same folder one after the other."""
+    """Return a text that differs between adapters, also two written to one folder in turn."""
     if adapter is None:
         return ""
     file = adapter / "adapter_model.safetensors"

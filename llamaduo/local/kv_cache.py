@@ -1,4 +1,4 @@
-"""The keys and values of a batch in the making, in memory that is taken once."""
+"""A key-value cache for a batch that is being sampled, in memory that is allocated once."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from transformers.cache_utils import DynamicLayer
 
 
 def cache_for(config: Any, room: int) -> DynamicCache:
-    """The model's own kind of cache, whose plain layers have `room` for so many tokens more.
+    """Return the model's own kind of cache, whose plain layers have `room` for so many more tokens.
 
     Layers of another kind (sliding windows, states) stay as transformers makes them.
     """
@@ -20,7 +20,7 @@ def cache_for(config: Any, room: int) -> DynamicCache:
 
 
 class RoomyLayer(DynamicLayer):
-    """A cache layer that writes a new token in place, where its parent copies all the others.
+    """A cache layer that writes a new token in place; its parent copies all others each time.
 
     `keys` and `values`, (rows, heads, tokens, width), are views of larger buffers.
     """
@@ -33,16 +33,16 @@ class RoomyLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append the states of new tokens, and return those of all."""
+        """Append the states of new tokens, and return those of all tokens."""
         before = self.get_seq_length()
         after = before + key_states.shape[-2]
         added = (key_states, value_states)
         if not self._buffers or after > self._buffers[0].shape[-2]:
-            held = self._buffers
+            former = self._buffers
             self._buffers = [
                 new.new_empty(*new.shape[:-2], after + self._room, new.shape[-1]) for new in added
             ]
-            for buffer, old in zip(self._buffers, held, strict=False):
+            for buffer, old in zip(self._buffers, former, strict=False):
                 buffer[..., :before, :] = old[..., :before, :]
         for buffer, new in zip(self._buffers, added, strict=True):
             buffer[..., before:after, :] = new
@@ -50,7 +50,7 @@ class RoomyLayer(DynamicLayer):
         return self._show(after)
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Make the batch of these rows; what stays in its place is not copied."""
+        """Keep these rows of the batch, in this order; a row that keeps its place is not copied."""
         tokens, rows = self.get_seq_length(), self._buffers[0].shape[0]
         wanted = indices.tolist()
         moves = {to: source for to, source in enumerate(wanted) if to != source}

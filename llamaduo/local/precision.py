@@ -1,4 +1,4 @@
-"""The base model at the precision that the device and `quantization` call for, by a fixed rule.
+"""The precision of the base model, by a fixed rule of device and `quantization`.
 
 ======  =============  ==============================================  ========================
 device  quantization   train                                           sample
@@ -49,26 +49,26 @@ RULE = {
     ("cpu", "none"): "train: bfloat16; sample: the same values in float32, adapter merged",
 }
 
-#: Optimisers that move their states to and fro between the GPU's memory and the machine's. On a
-#: CPU bitsandbytes would run them as the ones named beside them.
+#: Optimisers that move their states between the memory of the GPU and of the machine. On a CPU,
+#: bitsandbytes would run them as the ones named beside them.
 PAGED = {"paged_adamw": "adamw", "paged_adamw_8bit": "adamw_8bit"}
 
 
 def device_class() -> str:
-    """`cuda` where there is one, else `cpu`."""
+    """Return `cuda` where there is such a device, else `cpu`."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def refuse_impossible(hparams: HparamsConfig) -> None:
-    """Say of settings that this machine's device cannot run them, before anything is spent.
+    """Refuse settings that this machine's device cannot run, before anything is spent.
 
     Raises:
-        ConfigError: names the setting, and what to use in its place.
+        ConfigError: there is such a setting; the message says what to use in its place.
     """
     if device_class() != "cpu":
         return
     if hparams.dora and hparams.quantization == "int8":
-        # PEFT loses the scales of 8-bit weights when it reads them there for the second time.
+        # On a CPU, PEFT loses the scales of 8-bit weights when it reads them for the second time.
         raise ConfigError(
             "hparams.dora=true with hparams.quantization=int8: that needs CUDA, and this machine "
             "has none; use hparams.quantization=nf4"
@@ -81,12 +81,12 @@ def refuse_impossible(hparams: HparamsConfig) -> None:
 
 
 def load_for_training(folder: Path, quantization: str, double: bool = True) -> Any:
-    """The base as it is trained: frozen values, on the device.
+    """Load the base for training: frozen values, on the device.
 
     `double` quantises the constants of 4-bit blocks as well.
     """
     if device_class() == "cpu" and quantization in ("nf4", "fp4"):
-        # On a CPU, rounding to 4 bits takes longer than all else of loading: do it once.
+        # On a CPU, rounding to 4 bits takes longer than the rest of loading: do it once.
         return copy.deepcopy(_rounded(folder, quantization, double))
     return _load(folder, quantization, double)
 
@@ -120,7 +120,7 @@ def _load(folder: Path, quantization: str, double: bool) -> Any:
         # kernel that has no backward: from then on it passes no gradient, with a warning only.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    # What a checkpoint recommends for sampling (a temperature, say) must not mix with our settings.
+    # Sampling settings that a checkpoint recommends (a temperature, say) must not mix with ours.
     eos = model.generation_config.eos_token_id
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         eos_token_id=eos
@@ -131,7 +131,7 @@ def _load(folder: Path, quantization: str, double: bool) -> Any:
 def load_for_sampling(
     folder: Path, quantization: str, adapter: Path | None, double: bool = True
 ) -> Any:
-    """The base as it is sampled, with an adapter or without, ready to generate."""
+    """Load the base for sampling, with an adapter or without."""
     model = load_for_training(folder, quantization, double)
     if device_class() == "cpu":
         if quantization != "none":
@@ -150,7 +150,7 @@ def load_for_sampling(
 
 
 def _unpack(model: Any) -> None:
-    """Put dense float32 layers of exactly the quantised layers' values in their places."""
+    """Replace quantised layers by dense float32 layers with exactly the same values."""
     from bitsandbytes.nn import Linear4bit, Linear8bitLt
 
     for path, module in list(model.named_modules()):
@@ -162,7 +162,7 @@ def _unpack(model: Any) -> None:
                 dense.bias = nn.Parameter(module.bias.data.float(), requires_grad=False)
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, dense)
-    # Else PEFT and `float()` go on treating the model as a quantised one.
+    # Else PEFT and `float()` would still treat the model as a quantised one.
     for mark in ("quantization_config", "_pre_quantization_dtype"):
         if hasattr(model.config, mark):
             delattr(model.config, mark)
@@ -184,10 +184,10 @@ def _values(module: Any) -> torch.Tensor:
 
 @contextlib.contextmanager
 def settled_libraries() -> Iterator[None]:
-    """Quiet, and with the one warning that must not pass unseen as an error.
+    """Keep the libraries quiet, and raise the one warning that must not be missed.
 
-    A backward pass through a kernel that has none gives zero gradients, so it must not go on. What
-    is ignored speaks of a call from PEFT to transformers.
+    A backward pass through a kernel that has none gives zero gradients, so training must stop. The
+    warning that is ignored is about a call from PEFT to transformers.
     """
     with quiet_transformers(), warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*an autograd kernel was not registered")
@@ -196,7 +196,7 @@ def settled_libraries() -> Iterator[None]:
 
 
 def import_bitsandbytes() -> None:
-    """Import it before PEFT does, and hide `kernels`: with it, it fetches code from the hub."""
+    """Import bitsandbytes before PEFT does, without `kernels`, which fetches code from the hub."""
     with _without_kernels():
         importlib.import_module("bitsandbytes")
 
@@ -208,7 +208,7 @@ def _without_kernels() -> Iterator[None]:
     level, hidden = log.level, "kernels" not in sys.modules
     log.setLevel(logging.ERROR)
     if hidden:
-        sys.modules["kernels"] = None  # type: ignore[assignment]  # Python's mark for "not there"
+        sys.modules["kernels"] = None  # type: ignore[assignment]  # Python takes it as not installed
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The local LLM as callers see it: how it is trained and asked."""
+"""The contract of a local LLM: it is trained on pairs, and it answers prompts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,13 @@ from llamaduo.records import Pair, Prompt, Record, Response
 
 
 class Training(Record):
-    """What a training run reports.
+    """The result of a training, without the adapter.
 
     `losses` are mean cross-entropies per completion token, (step, nats) in order; `tokens` counts
     the tokens of all rows that went through the model, `completion_tokens` those with loss.
-    `too_long` synthesised pairs were left out because they exceed `hparams.max_length`.
-    `dev_losses` are what early stopping saw, alike, and `kept` is the step whose adapter was kept.
+    `too_long` is the number of synthesised pairs left out because they exceed `hparams.max_length`.
+    `dev_losses` are the losses on dev that early stopping measured, in the same form as `losses`.
+    `kept` is the step whose adapter was kept.
     """
 
     losses: tuple[tuple[int, float], ...]
@@ -34,17 +35,17 @@ class Local(Protocol):
     name: str
 
     def identity(self, hparams: HparamsConfig) -> Mapping[str, Json]:
-        """What decides its answers: weights by sha256, chat template, device class, precision.
+        """Return what decides its answers: weights by sha256, chat template, device, precision.
 
-        The base precision follows from `hparams`, so that a model is judged and served as it was
-        trained.
+        The precision of the base follows from `hparams`, so that a model is judged and served as it
+        was trained.
 
         Raises:
             ConfigError: this machine cannot train with `hparams`.
         """
 
     def fits(self, prompt: Prompt, max_new_tokens: int) -> bool:
-        """Whether a prompt and an answer of that many tokens are within the model's context."""
+        """Tell whether the context has room for a prompt and an answer of that many tokens."""
 
     def train(
         self,
@@ -58,14 +59,14 @@ class Local(Protocol):
     ) -> Training:
         """Train an adapter from the base on the pairs, and write it to `out/adapter`.
 
-        Loss is on completion tokens only. Work that a kill interrupted under `out` is gone on with.
+        Only completion tokens have loss. A training that was interrupted under `out` is resumed.
         `dev` is for early stopping and for reports to `trial`: the negative mean loss of its
         answers after the eighths that `llamaduo.local.early_stopping` names, as step 1 to 8.
 
         Raises:
             ConfigError: a coverage pair is longer than `hparams.max_length` tokens, or a setting
                 does not fit the model.
-            TrialPruned: `trial` need not go on; there is no adapter.
+            TrialPruned: `trial` was pruned; there is no adapter.
         """
 
     def generate(
@@ -80,12 +81,12 @@ class Local(Protocol):
         seed: int,
         scratch: Path | None,
     ) -> Iterator[Response]:
-        """A sampled response to each (prompt, k), as they are produced and in any order.
+        """Yield a sampled response to each (prompt, k), as they are finished and in any order.
 
-        Unfinished work may be kept under `scratch`, for the next call with the same settings to go
-        on from after a kill; nothing stays there of a call that came to its end.
+        Unfinished answers may be kept under `scratch`, so that the next call with the same settings
+        resumes them after a kill; a call that finishes leaves nothing there.
 
         `adapter` None asks the untuned base. A response depends on seed, prompt id and k alone, not
-        on the batch that it was produced in (but for the rounding of floating point sums).
-        A temperature of 0 takes the likeliest token.
+        on the batch in which it was sampled (except for the rounding of floating point sums).
+        A temperature of 0 takes the most likely token.
         """

@@ -20,7 +20,7 @@ from llamaduo.base.files import Json, write_atomically
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME = "revisions.json"
-PATIENCE = 10.0  # seconds that the hub may take to answer
+TIMEOUT = 10.0  # seconds that the hub may take to answer
 
 
 def resolve(hub_id: str, revision: str) -> str:
@@ -62,7 +62,7 @@ def _named(value: Json) -> Json:
 
 
 def _branch_of(hub_id: str, commit: str) -> str:
-    """The revision that stands for a commit, if one does and is not known to have moved."""
+    """Return the revision of a commit, unless it is known to have moved; else the commit."""
     for name, kept in _kept().items():
         model, _, revision = name.rpartition("@")
         if model == hub_id and kept["commit"] == commit and not kept["moved"]:
@@ -121,7 +121,7 @@ def _asked(hub_id: str, revision: str) -> str | None:
     if constants.HF_HUB_OFFLINE:
         return None
     try:
-        return HfApi().model_info(hub_id, revision=revision, timeout=PATIENCE).sha
+        return HfApi().model_info(hub_id, revision=revision, timeout=TIMEOUT).sha
     except (
         OSError,
         ValueError,

@@ -1,4 +1,4 @@
-"""Drawing answers in batches, where each is its own: seeded by seed, prompt id and k alone."""
+"""Sampling in batches; each answer is seeded by seed, prompt id and k alone, not by its batch."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _HEAD = 256
 
 
 def uniforms(seed: int, prompt_id: str, k: int, n: int) -> np.ndarray[Any, Any]:
-    """`n` uniform draws in [0, 1) for one row; the first m of n are the same for every n ≥ m."""
+    """Return `n` uniform draws in [0, 1) for one row; the first m are the same for every n ≥ m."""
     key = hashlib.sha256(f"{seed}\n{k}\n{prompt_id}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key[:16]))).random(n)
 
@@ -23,13 +23,13 @@ def uniforms(seed: int, prompt_id: str, k: int, n: int) -> np.ndarray[Any, Any]:
 def pick(
     logits: torch.Tensor, draws: torch.Tensor, temperature: float, top_p: float
 ) -> torch.Tensor:
-    """The token of each row: inverse of the distribution function at the row's draw.
+    """Draw a token for each row: the inverse of the distribution function at the row's draw.
 
     Args:
         logits: (rows, vocabulary).
         draws: (rows,) float64 in [0, 1).
         temperature: above 0.
-        top_p: keep the smallest set of likeliest tokens that has at least this probability.
+        top_p: keep the smallest set of most likely tokens that has at least this probability.
 
     Returns:
         (rows,) token ids.
@@ -38,13 +38,13 @@ def pick(
     if top_p >= 1:
         reached = p.double().cumsum(-1)
         return (reached > (draws * reached[:, -1])[:, None]).int().argmax(-1)
-    # The kept set nearly always lies among the few likeliest: sorting all 49,000 tokens of a
+    # The kept set nearly always lies among the few most likely: sorting all 49,000 tokens of a
     # vocabulary for every row and step would cost more than a small model's forward pass.
     values, tokens = torch.topk(p, min(_HEAD, p.shape[-1]), dim=-1)
     if bool((values.double().sum(-1) < top_p).any()):
         values, tokens = torch.sort(p, descending=True, dim=-1)
     below = values.double().cumsum(-1)
-    # A token is kept when the likelier ones have not reached top_p yet; the first always is.
+    # A token is kept when the more likely ones have not reached top_p yet; the first always is.
     kept = torch.where(below - values < top_p, values.double(), 0.0).cumsum(-1)
     reached = kept > (draws * kept[:, -1])[:, None]
     return tokens.gather(-1, reached.int().argmax(-1, keepdim=True)).squeeze(-1)
@@ -52,9 +52,10 @@ def pick(
 
 @dataclass
 class Answer:
-    """An answer in the making: `tokens` of its text, then those of the marker that ended it.
+    """An answer that is being sampled: `tokens` of its text, then those of the end marker.
 
-    `finish` says how it ended, once it has.
+    `prompt` is the place of its prompt in the batch, `marker` the number of tokens of the marker.
+    `finish` says how the answer ended, and is None before.
     """
 
     prompt: int
@@ -64,7 +65,7 @@ class Answer:
     finish: Literal["stop", "length"] | None = None
 
     def take(self, token: int, rules: "Rules") -> None:
-        """Add a token, and note whether that ended the answer."""
+        """Add a token, and finish the answer where that ends it."""
         self.tokens.append(token)
         if token in rules.stops:
             self.marker = 1
@@ -76,14 +77,17 @@ class Answer:
             self.finish = "length"
 
     @property
-    def said(self) -> list[int]:
+    def text_tokens(self) -> list[int]:
         """The tokens of the text, without the marker."""
         return self.tokens[: len(self.tokens) - self.marker]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How tokens are drawn, and when an answer is over: at a stop token, an `end`, or the limit."""
+    """The settings by which tokens are drawn and an answer ends.
+
+    It ends at a token of `stops`, at the sequence `end`, or after `max_new_tokens`.
+    """
 
     temperature: float
     top_p: float
@@ -97,10 +101,10 @@ class Rules:
 def decode(
     model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[Answer], rules: Rules
 ) -> Iterator[list[Answer]]:
-    """Complete a batch of answers to `prompts`; after each step, those that it ended.
+    """Complete a batch of answers to `prompts`; yield after each step those that it ended.
 
-    What has been said of an answer already is read and gone on with. Each beginning is read once,
-    however many answers go on from it; rows that are done leave the batch.
+    An answer that already has tokens is continued from there. A beginning that several answers
+    share is read once. Rows that are done leave the batch.
     """
     starts = [(*prompts[answer.prompt], *answer.tokens) for answer in answers]
     place = {start: i for i, start in enumerate(dict.fromkeys(starts))}
@@ -134,7 +138,7 @@ def decode(
 
 
 def _packed(stays: Sequence[bool]) -> list[int]:
-    """The places of the rows that stay: the last ones fill the gaps, so that few have to move."""
+    """Return the places of the rows that stay; the last ones fill the gaps, so that few move."""
     size = sum(stays)
     movers = (i for i in range(len(stays) - 1, -1, -1) if stays[i])
     return [i if stays[i] else next(movers) for i in range(size)]
@@ -163,7 +167,7 @@ def _draw(logits: torch.Tensor, rows: Sequence[Answer], rules: Rules) -> torch.T
 
 
 def batches(lengths: Sequence[int], new_tokens: int, most: int) -> Iterator[list[int]]:
-    """Rows in batches of like length, longest first, each rows × (longest + new) ≤ `most`.
+    """Yield rows in batches of similar length, longest first, rows × (longest + new) ≤ `most`.
 
     A row that is too long by itself gets a batch of its own.
     """

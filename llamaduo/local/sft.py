@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of an adapter: TRL's trainer, with the loss on labelled positions only."""
+"""Supervised fine-tuning of an adapter by TRL's trainer, with loss on completion tokens only."""
 
 import json
 import math
@@ -43,27 +43,27 @@ OPTIMIZERS = {
     "sgd": "sgd",
 }
 
-#: What `cosine_with_min_lr` ends at, as a share of the learning rate, and the share of all steps
-#: that `warmup_stable_decay` falls over.
+#: The end of `cosine_with_min_lr` as a share of the learning rate, and the share of all steps in
+#: which `warmup_stable_decay` falls.
 LEAST, DECAY = 0.1, 0.2
 
 
 def rows_of(pairs: Sequence[Pair], chat: Chat, max_length: int) -> list[TrainingRow]:
-    """The pairs as training rows, without synthesised ones longer than `max_length`.
+    """Return the pairs as training rows, without synthesised ones longer than `max_length`.
 
     A text that the service LLM made too long should not end a run that has paid for it.
 
     Raises:
-        ConfigError: pairs of the user's own are longer: cutting them would teach cut answers.
+        ConfigError: pairs of the user's own are longer. Cut, they would teach cut answers.
     """
     rows = [(pair, chat.row(pair)) for pair in pairs]
-    long = [r for pair, r in rows if len(r.tokens) > max_length and pair.origin == "coverage"]
-    if long:
-        worst = max(long, key=lambda row: len(row.tokens))
+    too_long = [r for pair, r in rows if len(r.tokens) > max_length and pair.origin == "coverage"]
+    if too_long:
+        longest = max(too_long, key=lambda row: len(row.tokens))
         raise ConfigError(
-            f"hparams.max_length={max_length}: {len(long)} of {len(rows)} training pairs have more"
-            f" tokens, {worst.id} {len(worst.tokens)}; set hparams.max_length={len(worst.tokens)},"
-            " or take those pairs out"
+            f"hparams.max_length={max_length}: {len(too_long)} of {len(rows)} training pairs have"
+            f" more tokens, {longest.id} {len(longest.tokens)}; set"
+            f" hparams.max_length={len(longest.tokens)}, or take those pairs out"
         )
     return [row for _, row in rows if len(row.tokens) <= max_length]
 
@@ -78,7 +78,7 @@ def trainer_of(
     folder: Path,
     kind: Callable[..., SFTTrainer] = LabelledTrainer,
 ) -> Any:
-    """A trainer of an adapter for `model` that keeps its checkpoints in `folder`.
+    """Return a trainer of an adapter for `model` that keeps its checkpoints in `folder`.
 
     Raises:
         ConfigError: `hparams.bias` names biases, and the model has none.
@@ -99,7 +99,7 @@ def trainer_of(
     trainer.loraplus_ratio = hparams.loraplus_ratio
     adapter.begin(trainer.model, hparams, seed)
     if hparams.init != "zero":
-        trainer.add_callback(adapter.Held(trainer.model))
+        trainer.add_callback(adapter.FixedHalf(trainer.model))
     return trainer
 
 
@@ -132,19 +132,19 @@ def _arguments(hparams: HparamsConfig, rows: int, seed: int, folder: Path) -> SF
         max_grad_norm=hparams.max_grad_norm,
         optim=OPTIMIZERS[hparams.optimizer],
         neftune_noise_alpha=hparams.neftune_alpha,
-        max_length=None,  # rows_of has refused what is too long
+        max_length=None,  # rows_of has refused rows that are too long
         logging_steps=1,
         save_strategy="steps",
         save_steps=math.ceil(steps / 20),  # a kill loses a twentieth of the work at most
         save_total_limit=2,  # a kill may have left the newest one half written
         report_to="none",
         dataloader_pin_memory=not cpu,
-        disable_tqdm=True,  # Bar takes its place
+        disable_tqdm=True,  # there is Bar instead
     )
 
 
 def planned_steps(hparams: HparamsConfig, rows: int) -> int:
-    """Optimiser steps of a whole training on so many rows."""
+    """Return the optimiser steps of a whole training on so many rows."""
     if hparams.steps is not None:
         return hparams.steps
     assert hparams.epochs is not None
@@ -152,19 +152,19 @@ def planned_steps(hparams: HparamsConfig, rows: int) -> int:
 
 
 def schedule(hparams: HparamsConfig, steps: int) -> dict[str, Any]:
-    """The learning rate's course over so many steps, in transformers' terms."""
-    course: dict[str, Any] = {
-        # Without its longer name, transformers leaves the warm-up out.
+    """Return the schedule of the learning rate over so many steps, as arguments of transformers."""
+    arguments: dict[str, Any] = {
+        # Under its short name, transformers leaves the warm-up out.
         "lr_scheduler_type": "constant_with_warmup"
         if hparams.scheduler == "constant"
         else hparams.scheduler,
         "warmup_steps": math.ceil(hparams.warmup_ratio * steps),
     }
     if hparams.scheduler == "cosine_with_min_lr":
-        course["lr_scheduler_kwargs"] = {"min_lr_rate": LEAST}
+        arguments["lr_scheduler_kwargs"] = {"min_lr_rate": LEAST}
     elif hparams.scheduler == "warmup_stable_decay":
-        course["lr_scheduler_kwargs"] = {"num_decay_steps": math.ceil(DECAY * steps)}
-    return course
+        arguments["lr_scheduler_kwargs"] = {"num_decay_steps": math.ceil(DECAY * steps)}
+    return arguments
 
 
 def train(
@@ -180,13 +180,13 @@ def train(
     trial: Trial | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Training:
-    """Train an adapter and write it to `out/adapter`, going on from `out/checkpoints` if it can.
+    """Train an adapter and write it to `out/adapter`; resume from `out/checkpoints` if possible.
 
-    `base` is the name of the base model that the adapter's own config shall carry.
+    `base` is the name of the base model for the adapter's own config.
 
     Raises:
         ConfigError: pairs are too long, or a setting does not fit the model.
-        TrialPruned: `trial` need not go on; it says how many tokens that took.
+        TrialPruned: `trial` was pruned; the error has the number of tokens until then.
     """
     rows = rows_of(pairs, chat, hparams.max_length)
     checkpoints = out / "checkpoints"
@@ -195,14 +195,14 @@ def train(
         trainer = trainer_of(load(), chat, rows, hparams, seed=seed, folder=checkpoints)
         save = partial(_save, trainer, chat, base=base)
         if hparams.early_stopping.patience is not None:
-            looked_at = _within(
+            watched = _within(
                 early_stopping.watched(dev, hparams.early_stopping.pairs), chat, hparams
             )
-            stop = EarlyStop(trainer, looked_at, hparams.early_stopping, save)
+            stop = EarlyStop(trainer, watched, hparams.early_stopping, save)
             trainer.add_callback(stop)
         if trial is not None:
-            told = _within(early_stopping.watched(dev, early_stopping.REPORTED_ON), chat, hparams)
-            trainer.add_callback(Reports(trainer, told, trial))
+            reported = early_stopping.watched(dev, early_stopping.REPORTED_ON)
+            trainer.add_callback(Reports(trainer, _within(reported, chat, hparams), trial))
         for callback in (bar, *callbacks):
             trainer.add_callback(callback)
         try:
@@ -213,7 +213,7 @@ def train(
         last = trainer.state.global_step
         best = last if stop is None else stop.best
         if stop is not None and best != last:
-            _settle(stop.kept(best), out / "adapter")
+            _move(stop.kept(best), out / "adapter")
         else:
             save(out / "adapter")
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -230,7 +230,7 @@ def train(
 
 
 def _within(dev: Sequence[Pair], chat: Chat, hparams: HparamsConfig) -> list[TrainingRow]:
-    """Dev's pairs as rows, without those longer than `max_length`.
+    """Return dev's pairs as rows, without those longer than `max_length`.
 
     Raises:
         ConfigError: all are longer.
@@ -239,19 +239,21 @@ def _within(dev: Sequence[Pair], chat: Chat, hparams: HparamsConfig) -> list[Tra
     if not rows:
         raise ConfigError(
             f"hparams.max_length={hparams.max_length}: all dev pairs that training looks at have "
-            "more tokens; set a larger one"
+            "more tokens; set a larger hparams.max_length"
         )
     return rows
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: one whose last file, the trainer's state, can be read."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.rpartition("-")[2]))
-    for checkpoint in found:
+    """Return the newest whole checkpoint: its last file, the trainer's state, can be read."""
+    newest_first = sorted(
+        folder.glob("checkpoint-*"), key=lambda p: -int(p.name.rpartition("-")[2])
+    )
+    for checkpoint in newest_first:
         try:
             json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            shutil.rmtree(checkpoint)  # else the trainer would count it as one to keep
+            shutil.rmtree(checkpoint)  # else the trainer would count it as one of those to keep
             continue
         return str(checkpoint)
     return None
@@ -262,15 +264,17 @@ def _save(trainer: SFTTrainer, chat: Chat, folder: Path, *, base: str) -> None:
     shutil.rmtree(part, ignore_errors=True)
     model: Any = trainer.model
     shape = model.peft_config["default"]
-    here = shape.base_model_name_or_path
+    local_path = shape.base_model_name_or_path
     shape.base_model_name_or_path = base  # not this machine's cache
     model.save_pretrained(part, save_embedding_layers=False)
-    shape.base_model_name_or_path = here  # else each checkpoint would ask the hub about `base`
+    shape.base_model_name_or_path = (
+        local_path  # else each checkpoint would ask the hub about `base`
+    )
     chat.tokenizer.save_pretrained(part)
     (part / "README.md").unlink(missing_ok=True)
-    _settle(part, folder)
+    _move(part, folder)
 
 
-def _settle(found: Path, folder: Path) -> None:
+def _move(source: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(found, folder)
+    os.replace(source, folder)

@@ -1,4 +1,4 @@
-"""TRL's trainer as used here: labelled positions only, rows by length, LoRA+, and looks at dev."""
+"""TRL's trainer with changes: labelled positions only, rows by length, LoRA+, and looks at dev."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from llamaduo.local.chat_template import TrainingRow
 
 
 class LabelledTrainer(SFTTrainer):
-    """TRL's trainer, but the head runs on the positions that carry a label and on no others.
+    """TRL's trainer, with the head on the positions that have a label and on no others.
 
     Off the GPU, TRL runs the whole vocabulary on every position; prompts are most of them. The loss
     is the same, at about twice the speed and two thirds of the memory on a CPU.
@@ -36,7 +36,10 @@ class LabelledTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Cross-entropy per labelled token, in nats; over a whole step's tokens when it is told."""
+        """Return the cross-entropy per labelled token, in nats.
+
+        Per token of the whole step where `num_items_in_batch` is given.
+        """
         wanted = inputs["labels"][:, 1:]
         mask = wanted != -100
         logits = labelled_logits(model, self.model, inputs, mask)
@@ -45,13 +48,13 @@ class LabelledTrainer(SFTTrainer):
         self._seen["completion_tokens"] += int(mask.sum())
         count: Any = mask.sum().clamp(min=1)
         if num_items_in_batch is not None:
-            # It is over all processes, whose gradients are then averaged.
+            # The number is that of all processes, whose gradients are then averaged.
             count = num_items_in_batch / self.accelerator.num_processes
         loss: torch.Tensor = total / count
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add what the steps since the last entry took, so that a resumed run adds up too."""
+        """Add tokens and seconds since the last entry, so that a resumed training adds up too."""
         now = time.perf_counter()
         logs.update(self._seen, step_seconds=now - self._clock)
         self._seen, self._clock = dict.fromkeys(self._seen, 0), now
@@ -59,15 +62,15 @@ class LabelledTrainer(SFTTrainer):
 
     @property
     def tokens(self) -> int:
-        """Tokens of all rows that went through the model until now."""
+        """The tokens of all rows that went through the model until now."""
         logged = sum(int(entry.get("tokens", 0)) for entry in self.state.log_history)
         return logged + self._seen["tokens"]
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimiser, with LoRA+ (arXiv 2402.12354) in groups of their own for A and B."""
+        """Return the optimiser; with LoRA+ (arXiv 2402.12354), A and B are groups of their own."""
         if self.loraplus_ratio is None:
-            made: torch.optim.Optimizer = super().create_optimizer(model)
-            return made
+            optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+            return optimizer
         tuned: Any = self.model
         kind, settings = self.get_optimizer_cls_and_kwargs(self.args, tuned)
         self.optimizer = create_loraplus_optimizer(
@@ -77,13 +80,13 @@ class LabelledTrainer(SFTTrainer):
             loraplus_weight_decay=self.args.weight_decay,
             **settings,
         )
-        made = self.optimizer
-        return made
+        optimizer = self.optimizer
+        return optimizer
 
     def mean_loss(self, rows: Sequence[TrainingRow]) -> float:
-        """Cross-entropy per labelled token of rows that are not trained on, in nats.
+        """Return the cross-entropy per labelled token of rows that are not trained on, in nats.
 
-        It draws no random number and leaves the training as it was. Its seconds are not counted.
+        It uses no random number and does not change the training. Its seconds are not counted.
         """
         began = time.perf_counter()
         model: Any = self.model
@@ -110,7 +113,7 @@ class LabelledTrainer(SFTTrainer):
         return total / count
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the card of an adapter is its MLflow run."""
+        """Do nothing: the card of an adapter is its MLflow run."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
@@ -121,10 +124,10 @@ class LabelledTrainer(SFTTrainer):
 def labelled_logits(
     model: Any, base: Any, inputs: dict[str, torch.Tensor], mask: torch.Tensor
 ) -> torch.Tensor:
-    """Logits at the positions of `mask`, (labelled, vocabulary), and at no others.
+    """Return the logits at the positions of `mask`, (labelled, vocabulary), and at no others.
 
-    The selection hangs on the head's input, so that all else of the model's own forward pass, such
-    as a cap on its logits, stays in force.
+    The positions are selected at the input of the head. So the rest of the model's own forward
+    pass, such as a cap on its logits, works as before.
     """
 
     def select(head: object, hidden: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -144,9 +147,9 @@ def labelled_logits(
 
 
 class LengthGrouped(Sampler[int]):
-    """Rows of like length together, in an order that follows from seed and epoch alone.
+    """Rows of similar length together, in an order that follows from seed and epoch alone.
 
-    So a run that was interrupted sees the same batches when it is gone on with.
+    So a training that was interrupted sees the same batches when it is resumed.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -154,15 +157,15 @@ class LengthGrouped(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader as each epoch begins."""
+        """Set the epoch; the data loader calls this as each epoch begins."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """The rows of an epoch."""
+        """Return the number of rows of an epoch."""
         return len(self._lengths)
 
     def __iter__(self) -> Iterator[int]:
-        """The rows of the epoch that was set."""
+        """Yield the rows of the epoch that was set."""
         shuffle = torch.Generator().manual_seed(self._seed * 1_000 + self._epoch)
         yield from get_length_grouped_indices(  # type: ignore[no-untyped-call]
             self._lengths, self._batch_size, generator=shuffle

@@ -1,9 +1,8 @@
-"""How far judges agree, and where one leans: leniency, rank correlation, alpha, and biases.
+"""Agreement of judges: leniency, rank correlation and Krippendorff's alpha.
 
-Every figure is a function of verdict rows alone, of one judge or several, told apart by name; the
-biases also want to know what the rows do not say: whose model a system is, how long its answers
-are. Repeats of a judge are averaged first. What cannot be told is None, with `words` to say why.
-docs/judges.md has the definitions and their sources.
+Every figure is a function of verdict rows alone, of one judge or several with different names.
+Repeats of a judge are averaged first. A figure that cannot be computed is None, and `words` say
+why. docs/judges.md has the definitions and their sources.
 """
 
 import math
@@ -18,17 +17,17 @@ from llamaduo.records import Judgement, Record, Verdict
 from llamaduo.stats.intervals import Estimate, estimate
 from llamaduo.stats.table import Floats, Metric
 
-#: A response of a system: the system's name, the prompt's id, k.
+#: A response of a system: the name of the system, the id of the prompt, k.
 Unit: TypeAlias = tuple[str, str, int]
 
-SAME = 1e-9  # scores no further apart than this are one score
+SAME = 1e-9  # scores that differ by no more than this are the same score
 
 
 class Leniency(Record):
-    """How many points a judge gives above the mean of the others, on responses that all judged.
+    """The points that a judge gives above the mean of the others, on responses that all judged.
 
-    Positive: lenient. `shift` is None where there is no such response; `constant` says that it gave
-    all of them one score, so that its shift says nothing about how it judges.
+    Positive: lenient. `shift` is None where there is no such response. `constant` is True where the
+    judge gave all responses one score, so that its shift says nothing about how it judges.
     """
 
     judge: str
@@ -38,7 +37,7 @@ class Leniency(Record):
 
 
 class Correlation(Record):
-    """Spearman's rank correlation of two judges over `responses`; None as `words` say."""
+    """Spearman's rank correlation of two judges over `responses`; `words` say why it is None."""
 
     judges: tuple[str, str]
     rho: float | None
@@ -47,11 +46,12 @@ class Correlation(Record):
 
 
 class Agreement(Record):
-    """What several judges make of the same responses, in one metric.
+    """The agreement of several judges on the same responses, in one metric.
 
-    `alpha` is Krippendorff's with the interval metric: 1 is agreement, 0 what chance would give,
-    below 0 worse than chance. `centred` is alpha after each judge's leniency is taken away, so that
-    the two tell strictness from disorder. None as `words` say.
+    `alpha` is Krippendorff's with the interval metric: 1 is agreement, 0 is chance, below 0 is
+    worse than chance. `centred` is alpha after each judge's leniency is subtracted: a low alpha
+    with a high `centred` comes from strictness, two low ones from disorder. `words` say why alpha
+    is None.
     """
 
     metric: Metric
@@ -66,26 +66,26 @@ class Agreement(Record):
 def units(
     systems: Mapping[str, Sequence[Judgement]], metric: Metric
 ) -> dict[str, dict[Unit, float]]:
-    """By judge, the score of every response of the systems: the mean of its repeats.
+    """Return by judge the score of every response of the systems: the mean of its repeats.
 
-    A judge whose every judgement failed is there without a score.
+    A judge that failed on every response is there without a score.
     """
-    given: dict[str, dict[Unit, list[float]]] = {}
+    repeats: dict[str, dict[Unit, list[float]]] = {}
     for system, rows in systems.items():
         for row in rows:
-            scores = given.setdefault(row.judge, defaultdict(list))
+            scores = repeats.setdefault(row.judge, defaultdict(list))
             if isinstance(row, Verdict):
                 scores[system, row.prompt_id, row.k].append(getattr(row, metric))
     return {
-        judge: {unit: math.fsum(of) / len(of) for unit, of in scores.items()}
-        for judge, scores in sorted(given.items())
+        judge: {unit: math.fsum(values) / len(values) for unit, values in scores.items()}
+        for judge, scores in sorted(repeats.items())
     }
 
 
 def agreement(
     systems: Mapping[str, Sequence[Judgement]], metric: Metric, *, confidence: float, seed: int
 ) -> Agreement:
-    """Leniency, correlations and alpha of the judges of some systems' rows, by system name."""
+    """Return leniency, correlations and alpha of the judges of rows, given by system name."""
     scores = units(systems, metric)
     judges = tuple(scores)
     alpha, words = krippendorff(scores)
@@ -113,33 +113,33 @@ def _common(scores: Mapping[str, Mapping[Unit, float]]) -> list[Unit]:
 
 
 def _is_constant(scores: Iterable[float]) -> bool:
-    found = list(scores)
-    return bool(found) and max(found) - min(found) <= SAME
+    values = list(scores)
+    return bool(values) and max(values) - min(values) <= SAME
 
 
 def _shift(judge: str, scores: Mapping[str, Mapping[Unit, float]]) -> float:
-    """A judge's mean less the mean of all judges, on the responses that all judged; else 0."""
+    """Return a judge's mean minus the mean of all, on the responses that all judged; else 0."""
     common = _common(scores)
     if not common:
         return 0.0
-    means = {name: math.fsum(of[unit] for unit in common) for name, of in scores.items()}
+    means = {name: math.fsum(own[unit] for unit in common) for name, own in scores.items()}
     return (means[judge] - math.fsum(means.values()) / len(means)) / len(common)
 
 
 def leniency(
     scores: Mapping[str, Mapping[Unit, float]], *, confidence: float, seed: int
 ) -> list[Leniency]:
-    """Of each judge the shift against the others, with an interval clustered by prompt."""
+    """Return each judge's shift against the others, with an interval clustered by prompt."""
     common = _common(scores)
-    found = []
+    rows = []
     for judge, own in scores.items():
-        others = [of for name, of in scores.items() if name != judge]
+        others = [other for name, other in scores.items() if name != judge]
         clusters: dict[str, list[float]] = defaultdict(list)
         for unit in common if others else ():
-            rest = math.fsum(of[unit] for of in others) / len(others)
+            rest = math.fsum(other[unit] for other in others) / len(others)
             clusters[unit[1]].append(own[unit] - rest)
         sums = [(math.fsum(gaps), float(len(gaps))) for gaps in clusters.values()]
-        found.append(
+        rows.append(
             Leniency(
                 judge=judge,
                 shift=estimate(sums, confidence=confidence, seed=seed) if sums else None,
@@ -147,18 +147,22 @@ def leniency(
                 constant=_is_constant(own.values()),
             )
         )
-    return found
+    return rows
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """The rank correlation of two columns, ties at their mean rank; None where either is constant.
+    """Return the rank correlation of two columns, with ties at their mean rank.
 
-    Fewer than three pairs say nothing, so they give None too.
+    None where a column is constant, and for fewer than three pairs, which say nothing.
+
+    Raises:
+        ValueError: the columns have different lengths.
     """
     if len(a) != len(b):
         raise ValueError(f"columns of {len(a)} and {len(b)}")
     if len(a) < 3 or _is_constant(a) or _is_constant(b):
         return None
+    # scipy's spearmanr differs from this in the last bit, and kept outcomes have the figure.
     from scipy.stats import rankdata  # slow to import
 
     x, y = (np.asarray(rankdata(column)) for column in (a, b))
@@ -169,7 +173,7 @@ def _correlation(a: str, b: str, scores: Mapping[str, Mapping[Unit, float]]) -> 
     shared = sorted(scores[a].keys() & scores[b].keys())
     first, second = ([scores[judge][unit] for unit in shared] for judge in (a, b))
     rho = spearman(first, second)
-    constant = [name for name, of in ((a, first), (b, second)) if _is_constant(of)]
+    constant = [name for name, own in ((a, first), (b, second)) if _is_constant(own)]
     if len(shared) < 3:
         words = f"{len(shared)} responses are too few to rank"
     elif constant:
@@ -180,11 +184,11 @@ def _correlation(a: str, b: str, scores: Mapping[str, Mapping[Unit, float]]) -> 
 
 
 def krippendorff(scores: Mapping[str, Mapping[Unit, float]]) -> tuple[float | None, str]:
-    """Krippendorff's alpha with the interval metric, and what it says; missing scores are allowed.
+    """Return Krippendorff's alpha with the interval metric, and a sentence; scores may be missing.
 
-    1 - observed over expected disagreement, both squared differences: within the responses that at
-    least two judges scored, each weighted by its scores, and among all of those scores. None, with
-    the reason, where there are none, or where they are all one.
+    Alpha is 1 minus observed over expected disagreement, both in squared differences: within the
+    responses that at least two judges scored, each weighted by its number of scores, and among all
+    of those scores. None, with the reason, where there are none or all are the same.
     """
     columns: dict[Unit, list[float]] = defaultdict(list)
     for own in scores.values():
@@ -195,10 +199,10 @@ def krippendorff(scores: Mapping[str, Mapping[Unit, float]]) -> tuple[float | No
         return None, "no response has the scores of two judges"
     values = np.concatenate([np.asarray(column) for column in rated])
     if _is_constant(values):
-        return None, "all judges gave one and the same score, so agreement cannot be told"
+        return None, "all judges gave one and the same score, so agreement cannot be measured"
     n = len(values)
-    # The sum of squared differences of all ordered pairs of m numbers is 2 m times their squares
-    # around the mean.
+    # The squared differences of all ordered pairs of m numbers add up to 2 m times the sum of their
+    # squared distances from the mean.
     within = math.fsum(2 * len(c) * _squares(c) / (len(c) - 1) for c in rated)
     among = 2 * n * _squares(values)
     alpha = 1 - (within / n) / (among / (n * (n - 1)))

@@ -1,7 +1,7 @@
-"""Where a judge leans for a reason that is none: towards its own family, or towards length.
+"""Biases of a judge: towards models of its own family, and towards long or short answers.
 
-Functions of verdict rows, of what family a model is of, and of how long answers are. They are
-split from `llamaduo.stats.agreement` as they need more than rows.
+Besides verdict rows these figures need the families of models and the lengths of answers.
+docs/judges.md has the definitions and their sources.
 """
 
 import math
@@ -31,17 +31,17 @@ _FAMILIES = {
 
 
 def family_of(model: str) -> str | None:
-    """The family that a model's name tells, or None; `gemini` and `gemma` are two families."""
+    """Return the family in a model's name, or None; `gemini` and `gemma` are two families."""
     name = re.sub(r"[-_/.:]", " ", model.casefold().replace("ollama", " "))
-    found = [family for family, form in _FAMILIES.items() if re.search(form, name)]
-    return found[0] if len(found) == 1 else None
+    families = [family for family, pattern in _FAMILIES.items() if re.search(pattern, name)]
+    return families[0] if len(families) == 1 else None
 
 
 class SelfPreference(Record):
-    """How many points more a judge gives its own family, against what the other judges give.
+    """The extra points that a judge gives its own family, compared with the other judges.
 
-    `gap` is (judge less others) on its own family's answers, less the same on all other answers, so
-    that neither leniency nor a family that is truly better counts. None as `words` say.
+    `gap` is (judge minus others) on its own family's answers, minus the same on all other answers.
+    So neither leniency nor a family that is truly better counts. `words` say why it is None.
     """
 
     judge: str
@@ -59,9 +59,10 @@ def self_preference(
     confidence: float,
     seed: int,
 ) -> list[SelfPreference]:
-    """Of each judge, given the families of the judges and of the systems; None is not known.
+    """Return the self-preference of each judge, given the families of the judges and the systems.
 
-    The interval is clustered by prompt, over the prompts with answers of both kinds.
+    A family that is not known is None. The interval is clustered by prompt, over the prompts with
+    answers of both kinds.
     """
     scores = units(systems, metric)
     return [
@@ -78,48 +79,48 @@ def _preference(
     confidence: float,
     seed: int,
 ) -> SelfPreference:
-    def says(words: str, gap: Estimate | None = None) -> SelfPreference:
+    def row(words: str, gap: Estimate | None = None) -> SelfPreference:
         return SelfPreference(judge=judge, family=family, gap=gap, words=words)
 
     if family is None:
-        return says("it is no model of a known family")
-    others = {name: of for name, of in scores.items() if name != judge}
+        return row("it is no model of a known family")
+    others = {name: other for name, other in scores.items() if name != judge}
     if not others:
-        return says("there is no other judge to compare with")
+        return row("there is no other judge to compare with")
     own: dict[str, list[float]] = defaultdict(list)
     rest: dict[str, list[float]] = defaultdict(list)
     for unit, score in scores[judge].items():
         system, prompt, _ = unit
-        given = [of[unit] for of in others.values() if unit in of]
-        if len(given) < len(others) or families.get(system) is None:
+        others_scores = [other[unit] for other in others.values() if unit in other]
+        if len(others_scores) < len(others) or families.get(system) is None:
             continue
         side = own if families[system] == family else rest
-        side[prompt].append(score - math.fsum(given) / len(given))
+        side[prompt].append(score - math.fsum(others_scores) / len(others_scores))
     if not own or not rest:
         lacking = f"of {family}" if not own else "of another known family"
-        return says(f"no system {lacking} was judged by all")
+        return row(f"no system {lacking} was judged by all")
     both = sorted(own.keys() & rest.keys())
     if not both:
-        return says("no prompt has answers of its own family and of another")
+        return row("no prompt has answers of its own family and of another")
     gaps = [(_mean(own[prompt]) - _mean(rest[prompt]), 1.0) for prompt in both]
     gap = estimate(gaps, confidence=confidence, seed=seed)
-    return says(f"{gap.value:+.1f} points for {family} over {len(both)} prompts", gap)
+    return row(f"{gap.value:+.1f} points for {family} over {len(both)} prompts", gap)
 
 
 def _mean(numbers: Sequence[float]) -> float:
     return math.fsum(numbers) / len(numbers)
 
 
-MANY = 10  # responses beyond the first to a prompt from which a slope within prompts is told
+MANY = 10  # extra responses to prompts from which the slope is computed within prompts
 
 
 class LengthBias(Record):
-    """How a judge's score goes with the length of an answer, relative to the reference.
+    """The relation of a judge's scores to the length of an answer, relative to the reference.
 
-    `rho` is Spearman's over all `responses`. `slope` is in points for a doubling of length, among a
-    system's answers to one prompt where K allows (`within`), else among its answers to all, where
-    it also holds what makes some prompts harder. `controlled` is each system's mean score at the
-    length of the reference, by that slope. None as `words` say.
+    `rho` is Spearman's over all `responses`. `slope` is in points for a doubling of length: among
+    a system's answers to one prompt where K allows (`within`), else among its answers to all
+    prompts, where it also contains the effect of harder prompts. `controlled` is each system's mean
+    score at the length of the reference, by that slope. `words` say why they are None.
     """
 
     judge: str
@@ -137,7 +138,7 @@ def length_bias(
     *,
     lengths: Mapping[Unit, float],
 ) -> list[LengthBias]:
-    """Of each judge, given lengths of responses over those of their references, above 0.
+    """Return the length bias of each judge, given lengths relative to those of the references.
 
     Responses without a length, or of length 0, are left out.
     """
@@ -153,7 +154,7 @@ def _length(judge: str, own: Mapping[Unit, float], lengths: Mapping[Unit, float]
         why = (
             "too few answers with a length"
             if len(known) < 3
-            else ("all scores, or all lengths, are one")
+            else ("all scores, or all lengths, are the same")
         )
         return LengthBias(
             judge=judge,
@@ -162,7 +163,7 @@ def _length(judge: str, own: Mapping[Unit, float], lengths: Mapping[Unit, float]
             within=False,
             controlled={},
             responses=len(known),
-            words=f"whether length counts cannot be told: {why}",
+            words=f"the effect of length is not known: {why}",
         )
     repeated = len(known) - len({unit[:2] for unit in known})
     groups = [unit[:2] if repeated >= MANY else unit[:1] for unit in known]
@@ -173,7 +174,7 @@ def _length(judge: str, own: Mapping[Unit, float], lengths: Mapping[Unit, float]
     if slope is not None:
         for unit, points, doublings in zip(known, score, length, strict=True):
             controlled[unit[0]].append(float(points - slope * doublings))
-    told = "not to be told" if slope is None else f"{slope:+.1f} points"
+    effect = "not known" if slope is None else f"{slope:+.1f} points"
     return LengthBias(
         judge=judge,
         rho=rho,
@@ -181,11 +182,11 @@ def _length(judge: str, own: Mapping[Unit, float], lengths: Mapping[Unit, float]
         within=repeated >= MANY,
         controlled={system: _mean(points) for system, points in controlled.items()},
         responses=len(known),
-        words=f"twice the length among answers of {where}: {told}; rank correlation {rho:.2f}",
+        words=f"twice the length among answers of {where}: {effect}; rank correlation {rho:.2f}",
     )
 
 
 def _centred(column: Floats, groups: Sequence[object]) -> Floats:
     places: dict[object, int] = {}
-    group = np.array([places.setdefault(one, len(places)) for one in groups])
+    group = np.array([places.setdefault(name, len(places)) for name in groups])
     return np.asarray(column - (np.bincount(group, column) / np.bincount(group))[group])

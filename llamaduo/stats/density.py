@@ -1,26 +1,29 @@
-"""How scores lie between 0 and 100: a kernel density that stays within those bounds."""
+"""A kernel density of scores that stays between 0 and 100."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 GRID = np.linspace(0.0, 100.0, 201)
-LEAST = 1.0  # points: scores that are all the same get a narrow hill, not a spike without a width
+LEAST = 1.0  # points; the least bandwidth, for scores that are all the same
 
 
 def bandwidth(scores: Sequence[float]) -> float:
-    """Silverman's rule of thumb, in points: 0.9 · min(deviation, quartile range / 1.34) · n^-⅕."""
+    """Return the bandwidth in points by Silverman's rule of thumb.
+
+    It is 0.9 · min(standard deviation, quartile range / 1.34) · n^-⅕.
+    """
     values = np.asarray(scores, dtype=float)
     low, high = np.quantile(values, (0.25, 0.75))
-    spread = [s for s in (float(values.std(ddof=len(values) > 1)), (high - low) / 1.34) if s > 0]
-    return max(LEAST, 0.9 * float(min(spread, default=0.0)) / float(len(values) ** 0.2))
+    spreads = [s for s in (float(values.std(ddof=len(values) > 1)), (high - low) / 1.34) if s > 0]
+    return max(LEAST, 0.9 * float(min(spreads, default=0.0)) / float(len(values) ** 0.2))
 
 
 def density(scores: Sequence[float]) -> np.ndarray:
-    """Density per point at each place of `GRID`; it holds 1 in all between 0 and 100.
+    """Return the density per point at each place of `GRID`; its integral from 0 to 100 is 1.
 
-    Normal kernels; what a kernel would put below 0 or above 100 is folded back at the bound, where
-    a plain kernel density would show scores that cannot be.
+    The kernels are normal. The part of a kernel below 0 or above 100 is reflected at the bound; a
+    plain kernel density would show scores that do not exist.
 
     Raises:
         ValueError: no scores, or one that is not between 0 and 100.

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from llamaduo.records import Record
 
 RESAMPLES = 4000
-_CELLS = 2_000_000  # of a matrix of draws by prompts that is worked on at once
-_KEPT = 10_000_000  # of one that is kept, two bytes each
+_CELLS = 2_000_000  # of a matrix of draws by prompts that is in memory at once
+_KEPT = 10_000_000  # cells of the largest matrix that is cached, two bytes each
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.unsignedinteger[Any]]
 
 
 class Estimate(Record):
-    """A figure and its interval; the bounds are None where fewer than two prompts tell."""
+    """A figure and its interval; the bounds are None for fewer than two prompts."""
 
     value: float
     low: float | None
@@ -37,12 +37,12 @@ def estimate(
     seed: int,
     top: float | None = None,
 ) -> Estimate:
-    """Sum of firsts over sum of seconds, with a bootstrap-t interval over the clusters.
+    """Return the sum of firsts over the sum of seconds, with a bootstrap-t interval over clusters.
 
-    The standard error of each resample is the linearised one of a ratio of means. Where resampling
-    cannot tell (fewer than five clusters, or so few odd ones that many resamples miss them) the
-    bound is at least Student's. With `top` the interval is cut to 0 … top. Deterministic for a
-    seed.
+    The standard error of each resample is the linearised one of a ratio of means. With fewer than
+    five clusters, or so few different ones that many resamples miss them, the bound is Student's,
+    or the one by resampling where that is wider. With `top` the interval is cut to 0 … top.
+    Deterministic for a seed.
     """
     table = np.asarray(clusters, dtype=float)
     value = float(table[:, 0].sum() / table[:, 1].sum())
@@ -64,10 +64,10 @@ def estimate(
 
 
 def _studentised(residual: Floats, bottom: Floats, seed: int) -> Floats:
-    """How many of its own standard errors each resample lies off.
+    """Return the distance of each resample from the figure, in its own standard errors.
 
-    A resample without spread, such as one that misses the only odd prompt, lies infinitely many of
-    them off. Leaving it out would cut the tail that the bound is read from.
+    A resample without spread, such as one that misses the only different prompt, has an infinite
+    distance. Without it, the tail that gives the bound would be cut.
     """
     n = len(residual)
     columns = np.stack([residual, bottom, residual**2, residual * bottom, bottom**2], axis=1)
@@ -75,7 +75,7 @@ def _studentised(residual: Floats, bottom: Floats, seed: int) -> Floats:
     top, whole, square, mixed, below = sums[sums[:, 1] > 0].T
     off = top / whole
     spread = square - 2 * off * mixed + off**2 * below
-    spread[spread <= 1e-12 * (square + off**2 * below)] = 0  # nothing but rounding is left
+    spread[spread <= 1e-12 * (square + off**2 * below)] = 0  # only rounding is left
     with np.errstate(divide="ignore", invalid="ignore"):
         t = off * whole / np.sqrt(n / (n - 1) * spread)
     t[np.abs(off) <= 1e-12] = 0
@@ -83,7 +83,7 @@ def _studentised(residual: Floats, bottom: Floats, seed: int) -> Floats:
 
 
 def _counts(n: int, seed: int) -> Iterator[Floats]:
-    """How often each resample has each of n clusters: `RESAMPLES` rows in all, in blocks."""
+    """Yield how often each resample has each of n clusters: `RESAMPLES` rows in all, in blocks."""
     if n * RESAMPLES <= _KEPT:
         blocks: Iterable[Counts] = _kept(n, seed)
     else:
@@ -94,7 +94,10 @@ def _counts(n: int, seed: int) -> Iterator[Floats]:
 
 @lru_cache(maxsize=4)
 def _kept(n: int, seed: int) -> tuple[Counts, ...]:
-    """Many figures are of the same prompts and have the same seed, and drawing takes longest."""
+    """Return the blocks of `_drawn`, cached: many figures have the same prompts and seed.
+
+    Drawing is the slowest part.
+    """
     return tuple(_drawn(n, seed))
 
 
@@ -119,20 +122,20 @@ def _bound(quantile: float, n: int, tail: float) -> float:
 
 
 def sign_flips(differences: Sequence[float] | Floats, *, seed: int) -> float | None:
-    """The two-sided permutation p-value of a mean difference, by flipping the signs of prompts.
+    """Return the two-sided permutation p-value of a mean difference, by flipping signs of prompts.
 
-    The share of sign patterns whose mean lies at least as far from 0 as what was seen. All 2ⁿ
-    patterns up to twelve prompts, beyond that `RESAMPLES` random ones and the one seen. None
-    without a difference to flip.
+    It is the share of sign patterns whose mean is at least as far from 0 as the observed one: of
+    all 2ⁿ patterns up to twelve prompts, beyond that of `RESAMPLES` random ones and the observed
+    one. None without differences.
     """
     d = np.asarray(differences, dtype=float)
     n = len(d)
     if not n:
         return None
-    seen = abs(float(d.sum())) - 1e-9 * float(np.abs(d).sum())
+    observed = abs(float(d.sum())) - 1e-9 * float(np.abs(d).sum())
     if n <= 12:
         signs = np.array(list(product((-1.0, 1.0), repeat=n)))
-        return float(np.mean(np.abs(signs @ d) >= seen))
+        return float(np.mean(np.abs(signs @ d) >= observed))
     rng = np.random.default_rng(seed)
     beyond = 0
     block = max(1, _CELLS // n)
@@ -141,5 +144,5 @@ def sign_flips(differences: Sequence[float] | Floats, *, seed: int) -> float | N
         flips = np.unpackbits(np.frombuffer(rng.bytes(rows * -(-n // 8)), np.uint8))
         flips = flips.reshape(rows, -1)[:, :n]
         sums = 2 * (flips.astype(float) @ d) - d.sum()
-        beyond += int((np.abs(sums) >= seen).sum())
+        beyond += int((np.abs(sums) >= observed).sum())
     return (1 + beyond) / (1 + RESAMPLES)

@@ -1,4 +1,4 @@
-"""The parquet file of a `VerdictTable`: one row a verdict or failure, with what it cost."""
+"""The parquet file of a `VerdictTable`: one row for each verdict or failure, with its cost."""
 
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
@@ -19,7 +19,7 @@ _DIGITS = 18  # of a dollar, after the point
 _USD = pa.decimal128(38, _DIGITS)
 _COUNTS = ("calls", "input_tokens", "output_tokens", "kept_calls", "estimated_calls")
 _SUMS = ("usd", "simulated_usd", "kept_usd")
-#: `cost.usd` is null where it is not known; `reason` is null for failures, `failure` for verdicts.
+#: `cost.usd` is null where it is not known, `reason` for failures, `failure` for verdicts.
 SCHEMA = pa.schema(
     [
         ("prompt_id", _WORDS),
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
 
 
 def write(table: VerdictTable, path: Path) -> None:
-    """Write a table to a parquet file, which appears whole; its metadata name the test set."""
+    """Write a table to a parquet file, whole or not at all; its metadata have the test set."""
     failed = table.failed
     texts = np.array(table.texts, dtype=object)
     names, versions = ([judge[i] for judge in table.judges] for i in (0, 1))
@@ -64,42 +64,42 @@ def write(table: VerdictTable, path: Path) -> None:
 
 
 def read(path: Path, test_set: str | None = None) -> VerdictTable:
-    """Read the table in a parquet file, of that test set where one is named.
+    """Read the table in a parquet file.
 
     Raises:
-        DataError: it is on another test set, or is no such table.
+        DataError: it is no such table, or `test_set` is given and the table is on another.
     """
     try:
-        found = parquet.read_table(path)
+        file = parquet.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: no parquet file of verdicts ({error})") from error
-    if missing := [name for name in SCHEMA.names if name not in found.column_names]:
+    if missing := [name for name in SCHEMA.names if name not in file.column_names]:
         raise DataError(f"{path}: no table of verdicts, it has no column {', '.join(missing)}")
-    kept = (found.schema.metadata or {}).get(TEST_SET, b"").decode() or None
+    kept = (file.schema.metadata or {}).get(TEST_SET, b"").decode() or None
     if test_set is not None and kept != test_set:
         raise DataError(
             f"{path} has verdicts on test set {kept or 'unknown'}, not on test set {test_set}: "
             "judge this test set, or name the file that belongs to it"
         )
-    found = found.select(SCHEMA.names).cast(SCHEMA)
-    prompt, prompts = _codes(found["prompt_id"])
-    name, names = _codes(found["judge"])
-    version, versions = _codes(found["version"])
+    columns = file.select(SCHEMA.names).cast(SCHEMA)
+    prompt, prompts = _codes(columns["prompt_id"])
+    name, names = _codes(columns["judge"])
+    version, versions = _codes(columns["version"])
     pairs, judge = np.unique(name * len(versions) + version, return_inverse=True)
-    failed = np.isnan(scores := _floats(found["similarity"]))
-    reasons, causes = (found[key].to_numpy() for key in ("reason", "failure"))
+    failed = np.isnan(scores := _floats(columns["similarity"]))
+    reasons, causes = (columns[key].to_numpy() for key in ("reason", "failure"))
     return VerdictTable(
         prompts=tuple(prompts),
         judges=tuple((names[i // len(versions)], versions[i % len(versions)]) for i in pairs),
         prompt=prompt,
-        k=_ints(found["k"]),
-        m=_ints(found["m"]),
+        k=_ints(columns["k"]),
+        m=_ints(columns["m"]),
         judge=judge.reshape(-1).astype(np.int64),
         similarity=scores,
-        precision=_floats(found["precision"]),
+        precision=_floats(columns["precision"]),
         texts=np.where(failed, causes, reasons).tolist(),
-        final=found["final"].to_numpy().astype(bool),
-        bills=_bills(found["cost"]),
+        final=columns["final"].to_numpy().astype(bool),
+        bills=_bills(columns["cost"]),
         test_set=kept,
     )
 
@@ -111,7 +111,7 @@ def _coded(codes: Any, words: Sequence[str]) -> Any:
 
 
 def _codes(column: Any) -> tuple[Any, list[str]]:
-    """Places in the words, and the words in order."""
+    """Return the place of each value in the words, and the words in order."""
     whole = column.combine_chunks()
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], _WORDS)
@@ -147,7 +147,7 @@ def _money(amount: Decimal | None) -> Decimal | None:
 
 
 def _bills(column: Any) -> list[Bill]:
-    """The bills, those that are alike made once."""
+    """Return the bills; those that are the same share one object."""
     if not len(column):
         return []
     whole = column.combine_chunks()
@@ -158,8 +158,8 @@ def _bills(column: Any) -> list[Bill]:
         key = kinds * len(coded.dictionary) + coded.indices.to_numpy()
         _, firsts, kinds = np.unique(key, return_index=True, return_inverse=True)
         kinds = kinds.reshape(-1)
-    made = [_bill(whole[int(first)].as_py()) for first in firsts]
-    return [made[kind] for kind in kinds.tolist()]
+    bills = [_bill(whole[int(first)].as_py()) for first in firsts]
+    return [bills[kind] for kind in kinds.tolist()]
 
 
 def _bill(facts: dict[str, Any]) -> Bill:
@@ -168,5 +168,5 @@ def _bill(facts: dict[str, Any]) -> Bill:
 
 
 def _plain(amount: Decimal) -> Decimal:
-    """Without the zeros that the column's width added."""
+    """Return an amount without the zeros that the width of the column added."""
     return amount.normalize() if amount else Decimal(0)

@@ -1,4 +1,4 @@
-"""From verdicts to figures: means, coverage, spread, and comparisons that pair prompts.
+"""Figures of verdicts: means, coverage, spread, and comparisons of two systems prompt by prompt.
 
 Every function takes verdicts as rows or as a `VerdictTable`, and depends on nothing else. Intervals
 and p-values resample prompts (`llamaduo.stats.intervals`).
@@ -22,7 +22,7 @@ Verdicts: TypeAlias = Iterable[Judgement] | VerdictTable
 class Summary(Record):
     """One metric of one system: mean and median of all responses, percent that reach 50 and 70.
 
-    `variance` says where single verdicts get their spread from.
+    `variance` has the sources of the spread of single verdicts.
     """
 
     mean: Estimate
@@ -33,11 +33,11 @@ class Summary(Record):
 
 
 class Scores(Record):
-    """What a judge made of one system on one set of prompts.
+    """The scores of one system on one set of prompts, by one judge or a panel.
 
-    `responses` were scored, each by the mean of its repeats; `unjudged` others have not one
-    verdict, or none of one of the judges. `failures` counts judgements that are none, of either.
-    Neither is in any mean.
+    `responses` is the number of responses with a score, each the mean of its repeats. `unjudged`
+    counts the others: they have no verdict at all, or none of one of the judges. `failures` counts
+    failed judgements. `unjudged` and `failures` are in no mean.
     """
 
     similarity: Summary
@@ -50,11 +50,11 @@ class Scores(Record):
     unjudged: int = 0
 
     def of(self, metric: Metric) -> Summary:
-        """The summary of one metric."""
+        """Return the summary of one metric."""
         return self.similarity if metric == "similarity" else self.precision
 
     def flat(self) -> dict[str, float]:
-        """The figures under the names that the tracker shows."""
+        """Return the figures under the names of their MLflow metrics."""
         figures: dict[str, float] = {
             "coverage_50": self.both_50,
             "coverage_70": self.both_70,
@@ -62,25 +62,25 @@ class Scores(Record):
             "unjudged": self.unjudged,
         }
         for metric in METRICS:
-            one = self.of(metric)
-            spread = one.variance or Parts(prompt=None, sample=None, judge=None, within=None)
-            found = {
-                "mean": one.mean.value,
-                "coverage_50": one.coverage_50,
-                "coverage_70": one.coverage_70,
-                "low": one.mean.low,
-                "high": one.mean.high,
-                "median": one.median,
+            summary = self.of(metric)
+            spread = summary.variance or Parts(prompt=None, sample=None, judge=None, within=None)
+            by_name = {
+                "mean": summary.mean.value,
+                "coverage_50": summary.coverage_50,
+                "coverage_70": summary.coverage_70,
+                "low": summary.mean.low,
+                "high": summary.mean.high,
+                "median": summary.median,
                 **{f"variance_{part}": value for part, value in spread},
             }
-            figures |= {f"{metric}_{n}": float(v) for n, v in found.items() if v is not None}
+            figures |= {f"{metric}_{n}": float(v) for n, v in by_name.items() if v is not None}
         return figures
 
 
 class Comparison(Record):
-    """One system less another on the prompts that both have.
+    """One system minus another on the prompts that both have.
 
-    `p` is the permutation p-value of no difference: the smaller, the less likely by chance.
+    `p` is the permutation p-value of no difference: the smaller it is, the less likely is chance.
     """
 
     difference: Estimate
@@ -89,27 +89,27 @@ class Comparison(Record):
 
 
 def whole_percent(reached: int, total: int) -> int:
-    """Percent as a whole number, half to even, as in LlamaDuo's Table 1."""
+    """Return percent as a whole number, half to even, as in LlamaDuo's Table 1."""
     return round(Fraction(100 * reached, total))
 
 
 def by_prompt(rows: Verdicts, metric: Metric) -> dict[str, tuple[float, ...]]:
-    """The scores of each prompt's responses, each the mean of its repeats.
+    """Return the scores of each prompt's responses, each the mean of its repeats.
 
-    Of several judges each counts the same, on the responses that all of them gave a verdict on.
-    Failures are left out, so a prompt of which every judgement failed is not there.
+    Several judges have equal weight, on the responses that all of them gave a verdict on. Failures
+    are left out, so a prompt without a verdict is not there.
     """
     table = VerdictTable.of(rows)
-    found: dict[str, list[float]] = {}
+    grouped: dict[str, list[float]] = {}
     responses = table.responses
     scores = responses.scores(metric).tolist()
     for prompt, score in zip(responses.prompt.tolist(), scores, strict=True):
-        found.setdefault(table.prompts[prompt], []).append(score)
-    return {prompt_id: tuple(scores) for prompt_id, scores in found.items()}
+        grouped.setdefault(table.prompts[prompt], []).append(score)
+    return {prompt_id: tuple(scores) for prompt_id, scores in grouped.items()}
 
 
 def prompt_means(rows: Verdicts, metric: Metric) -> dict[str, float]:
-    """The mean score of each prompt's responses; prompts without a verdict are not there."""
+    """Return the mean score of each prompt's responses, without prompts that have no verdict."""
     table = VerdictTable.of(rows)
     places, sums, counts = _clusters(table, table.responses.scores(metric))
     means = (sums / counts).tolist()
@@ -117,7 +117,7 @@ def prompt_means(rows: Verdicts, metric: Metric) -> dict[str, float]:
 
 
 def summarise(rows: Verdicts, *, confidence: float, seed: int) -> Scores | None:
-    """The scores of one system, or None where not one judgement succeeded."""
+    """Return the scores of one system, or None where it has no verdict."""
     table = VerdictTable.of(rows)
     responses = table.responses
     total = len(responses.prompt)
@@ -128,7 +128,7 @@ def summarise(rows: Verdicts, *, confidence: float, seed: int) -> Scores | None:
         reached = np.all([responses.scores(metric) >= threshold for metric in metrics], axis=0)
         return whole_percent(int(reached.sum()), total)
 
-    def one(metric: Metric) -> Summary:
+    def summary(metric: Metric) -> Summary:
         scores = responses.scores(metric)
         _, sums, counts = _clusters(table, scores)
         clusters = np.stack([sums, counts], axis=1)
@@ -141,8 +141,8 @@ def summarise(rows: Verdicts, *, confidence: float, seed: int) -> Scores | None:
         )
 
     return Scores(
-        similarity=one("similarity"),
-        precision=one("precision"),
+        similarity=summary("similarity"),
+        precision=summary("precision"),
         both_50=reach(50, *METRICS),
         both_70=reach(70, *METRICS),
         prompts=len(np.unique(responses.prompt)),
@@ -155,10 +155,11 @@ def summarise(rows: Verdicts, *, confidence: float, seed: int) -> Scores | None:
 def difference(
     a: Verdicts, b: Verdicts, metric: Metric, *, confidence: float, seed: int
 ) -> Estimate | None:
-    """Mean of a minus mean of b, prompt by prompt, over the prompts that both have.
+    """Return the mean of a minus the mean of b, prompt by prompt, over the prompts that both have.
 
     Raises:
-        DataError: they are tables of different test sets; so with all that compare two systems.
+        DataError: they are tables of different test sets. All functions that compare two systems
+            raise it.
     """
     pairs = paired(a, b, metric)
     clusters = np.stack([pairs[:, 0] - pairs[:, 1], np.ones(len(pairs))], axis=1)
@@ -168,20 +169,20 @@ def difference(
 def compare(
     a: Verdicts, b: Verdicts, metric: Metric, *, confidence: float, seed: int
 ) -> Comparison | None:
-    """As `difference`, with a p-value; None where they have no prompt in common."""
+    """Return the `difference` with a p-value; None where they have no prompt in common."""
     a, b = VerdictTable.of(a), VerdictTable.of(b)
-    found = difference(a, b, metric, confidence=confidence, seed=seed)
+    mean_difference = difference(a, b, metric, confidence=confidence, seed=seed)
     pairs = paired(a, b, metric)
     p = sign_flips(pairs[:, 0] - pairs[:, 1], seed=seed)
-    if found is None or p is None:
+    if mean_difference is None or p is None:
         return None
-    return Comparison(difference=found, p=p, prompts=len(pairs))
+    return Comparison(difference=mean_difference, p=p, prompts=len(pairs))
 
 
 def ratio(
     a: Verdicts, b: Verdicts, metric: Metric, *, confidence: float, seed: int
 ) -> Estimate | None:
-    """Mean of a over mean of b on the prompts that both have; None where b has nothing above 0."""
+    """Return the mean of a over the mean of b on the prompts that both have; None over 0."""
     pairs = paired(a, b, metric)
     if not pairs[:, 1].sum():
         return None
@@ -191,9 +192,9 @@ def ratio(
 def coverage_ratio(
     a: Verdicts, b: Verdicts, metric: Metric, threshold: float, *, confidence: float, seed: int
 ) -> Estimate | None:
-    """Share of a's responses that reach the threshold over that of b's, prompt by prompt.
+    """Return the share of a's responses that reach the threshold, over that of b's.
 
-    None where none of b's does, on the prompts that both have.
+    Prompt by prompt, on the prompts that both have. None where none of b's reaches it.
     """
     pairs = paired(a, b, metric, threshold)
     if not pairs[:, 1].sum():
@@ -202,26 +203,26 @@ def coverage_ratio(
 
 
 def paired(a: Verdicts, b: Verdicts, metric: Metric, threshold: float | None = None) -> Floats:
-    """The means of a and of b for each prompt that both have, shaped (prompts, 2).
+    """Return the means of a and b for each prompt that both have, (prompts, 2).
 
     With a threshold, the shares of responses that reach it.
     """
     tables = VerdictTable.of(a), VerdictTable.of(b)
     same_test_set(*tables)
-    found = []
+    sides = []
     for table in tables:
         scores = table.responses.scores(metric)
         if threshold is not None:
             scores = (scores >= threshold).astype(float)
         places, sums, counts = _clusters(table, scores)
-        found.append((np.array(table.prompts, dtype=str)[places], sums / counts))
-    (first, x), (second, y) = found
+        sides.append((np.array(table.prompts, dtype=str)[places], sums / counts))
+    (first, x), (second, y) = sides
     _, i, j = np.intersect1d(first, second, assume_unique=True, return_indices=True)
     return np.stack([x[i], y[j]], axis=1)
 
 
 def _clusters(table: VerdictTable, scores: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """For each prompt with a verdict its place, the sum of its responses' scores, their number."""
+    """Return of each prompt with a verdict: place, sum of its responses' scores, their number."""
     prompt = table.responses.prompt
     counts = np.bincount(prompt, minlength=len(table.prompts))
     places = np.flatnonzero(counts)
@@ -230,20 +231,24 @@ def _clusters(table: VerdictTable, scores: Floats) -> tuple[NDArray[np.intp], Fl
 
 
 class TableCell(Record):
-    """What a table has of one model under one judge and metric: a mean and two percentages."""
+    """A cell of a table, for one model, judge and metric: a mean and two percentages."""
 
     mean: float
     coverage_50: float
     coverage_70: float
 
     @classmethod
-    def of(cls, one: Summary) -> "TableCell":
-        """The cell of a summary."""
-        return cls(mean=one.mean.value, coverage_50=one.coverage_50, coverage_70=one.coverage_70)
+    def of(cls, summary: Summary) -> "TableCell":
+        """Return the cell of a summary."""
+        return cls(
+            mean=summary.mean.value,
+            coverage_50=summary.coverage_50,
+            coverage_70=summary.coverage_70,
+        )
 
 
 class PMatch(Record):
-    """P-Match of one column, in percent; None where there is nothing to divide, or by."""
+    """P-Match of one column, in percent; None without models, or where the service has 0."""
 
     mean: float | None
     coverage_50: float | None
@@ -251,7 +256,7 @@ class PMatch(Record):
 
 
 def p_match(local: Sequence[TableCell], service: Sequence[TableCell]) -> PMatch:
-    """Best local over best service, for mean and coverages each by itself, as in the paper.
+    """Return the best local over the best service score, each figure by itself, as in the paper.
 
     The best mean and the best coverage may be those of different models. One column is one task,
     judge and metric.

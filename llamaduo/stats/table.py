@@ -1,7 +1,7 @@
-"""Verdicts as columns: what statistics are computed from, and the parquet file that keeps them.
+"""A table of verdicts, the input of all statistics.
 
-One row for each prompt, response k, repeat m and judge, failures among them: every statistic of
-`llamaduo.stats.scores` is a function of this table alone.
+It has one row for each prompt, response k, repeat m and judge, with failures among them. Every
+statistic of `llamaduo.stats.scores` is a function of this table alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Responses:
-    """Responses that were judged, each with the mean of its verdicts; by prompt and k."""
+    """Responses with a score, the mean of their verdicts; in order of prompt and k."""
 
     prompt: Ints
     k: Ints
@@ -31,7 +31,7 @@ class Responses:
     precision: Floats
 
     def scores(self, metric: Metric) -> Floats:
-        """The scores in one metric."""
+        """Return the scores in one metric."""
         return self.similarity if metric == "similarity" else self.precision
 
 
@@ -40,12 +40,12 @@ class VerdictTable:
     """Verdicts and failures as columns of one length; a failure has NaN for both scores.
 
     `prompt` and `judge` are places in `prompts` (ids, in order) and `judges` (name, version).
-    `texts` are the reasons of verdicts and the causes of failures, `bills` what each took. `final`
-    is False for a failure that may yet succeed. `test_set` is the fingerprint of the prompts and
-    recorded answers that were judged, None where it is not known.
+    `texts` are the reasons of verdicts and the causes of failures, `bills` the cost of each row.
+    `final` is False for a failure that may succeed when it is judged again. `test_set` is the
+    fingerprint of the prompts and recorded answers that were judged, None where it is not known.
 
     Raises:
-        DataError: a score that is none.
+        DataError: a score is not between 0 and 100, or a row has one score without the other.
     """
 
     prompts: tuple[str, ...]
@@ -62,13 +62,13 @@ class VerdictTable:
     test_set: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a score that is none, and half a verdict."""
+        """Refuse a score that is not between 0 and 100, and a row with one score only."""
         half = np.isnan(self.similarity) != np.isnan(self.precision)
         for metric in METRICS:
             scores = self.scores(metric)
-            odd = np.flatnonzero((scores < 0) | (scores > 100) | (half & np.isnan(scores)))
-            if len(odd):
-                i = int(odd[0])
+            wrong = np.flatnonzero((scores < 0) | (scores > 100) | (half & np.isnan(scores)))
+            if len(wrong):
+                i = int(wrong[0])
                 raise DataError(
                     f"prompt {self.prompts[self.prompt[i]]}, k={self.k[i]}, m={self.m[i]}: "
                     f"{metric} {scores[i]:g} is no score from 0 to 100; leave the row out, or make "
@@ -79,12 +79,12 @@ class VerdictTable:
     def of(
         cls, rows: "Iterable[Judgement] | VerdictTable", test_set: str | None = None
     ) -> "VerdictTable":
-        """The table of rows; a table is returned as it is."""
+        """Return the table of rows; a table is returned as it is."""
         if isinstance(rows, VerdictTable):
             return rows
         rows = list(rows)
         prompts = {prompt: i for i, prompt in enumerate(sorted({row.prompt_id for row in rows}))}
-        judges = {one: i for i, one in enumerate(sorted({(r.judge, r.version) for r in rows}))}
+        judges = {key: i for i, key in enumerate(sorted({(r.judge, r.version) for r in rows}))}
         none = float("nan"), float("nan")
         pairs = [(r.similarity, r.precision) if isinstance(r, Verdict) else none for r in rows]
         scores = np.array(pairs, dtype=np.float64).reshape(-1, 2)
@@ -105,7 +105,10 @@ class VerdictTable:
 
     @classmethod
     def of_scores(cls, similarity: Floats, precision: Floats, judge: str) -> "VerdictTable":
-        """The table of scores shaped (prompts, responses, repeats); NaN in both is a failure."""
+        """Return the table of scores shaped (prompts, responses, repeats).
+
+        NaN in both metrics is a failure.
+        """
         n, many, repeats = similarity.shape
         prompt, k, m = (axis.ravel() for axis in np.indices((n, many, repeats)))
         return cls(
@@ -123,21 +126,21 @@ class VerdictTable:
         )
 
     def __len__(self) -> int:
-        """How many verdicts and failures."""
+        """Return the number of verdicts and failures."""
         return len(self.prompt)
 
     def scores(self, metric: Metric) -> Floats:
-        """The scores in one metric, NaN for failures."""
+        """Return the scores in one metric, NaN for failures."""
         return self.similarity if metric == "similarity" else self.precision
 
     @cached_property
     def failed(self) -> NDArray[np.bool_]:
-        """Which rows are failures."""
+        """True for each row that is a failure."""
         return np.isnan(self.similarity)
 
     def rows(self) -> list[Judgement]:
-        """The rows as records."""
-        found: list[Judgement] = []
+        """Return the rows as records."""
+        records: list[Judgement] = []
         columns = self.prompt, self.k, self.m, self.judge, self.similarity, self.precision
         lists = [column.tolist() for column in (*columns, self.final)]
         for p, k, m, j, similarity, precision, final, text, bill in zip(
@@ -147,14 +150,14 @@ class VerdictTable:
             facts = {"prompt_id": self.prompts[p], "k": k, "m": m, "judge": name}
             facts |= {"version": version, "bill": bill}
             if similarity != similarity:  # NaN
-                found.append(JudgeFailure(**facts, cause=text, final=final))
+                records.append(JudgeFailure(**facts, cause=text, final=final))
             else:
                 scores = {"similarity": similarity, "precision": precision}
-                found.append(Verdict(**facts, **scores, reason=text))
-        return found
+                records.append(Verdict(**facts, **scores, reason=text))
+        return records
 
     def by(self, judge: str) -> "VerdictTable":
-        """The rows of one judge; every prompt keeps its place."""
+        """Return the rows of one judge; every prompt keeps its place."""
         return self._where(np.array([name == judge for name, _ in self.judges], bool)[self.judge])
 
     def _where(self, chosen: NDArray[np.bool_]) -> "VerdictTable":
@@ -174,7 +177,7 @@ class VerdictTable:
 
     @cached_property
     def answers(self) -> tuple[Ints, Ints]:
-        """A number for each row, the same for rows of one response; and each number's prompt."""
+        """A number for each row, the same for rows of one response; the prompt of each number."""
         if not len(self):
             return _ints(()), _ints(())
         span = int(self.k.max()) + 1
@@ -185,8 +188,8 @@ class VerdictTable:
     def responses(self) -> Responses:
         """The responses that every judge of the table gave a verdict on.
 
-        A judge's repeats are averaged first, then the judges with equal weight: a response that a
-        lenient judge failed on would else score lower for it.
+        A judge's repeats are averaged first, then the judges with equal weight. A response without
+        a verdict of one judge is left out: it would score lower where that judge is a lenient one.
         """
         number, prompt = self.answers
         seats, seat = np.unique(self.judge, return_inverse=True)
@@ -204,10 +207,10 @@ class VerdictTable:
 
 
 def same_test_set(a: VerdictTable, b: VerdictTable) -> None:
-    """Refuse two tables of different test sets; a table that does not say is taken to fit.
+    """Refuse two tables of different test sets; a table without a test set fits any other.
 
     Raises:
-        DataError: they say, and differ.
+        DataError: both have a test set, and they differ.
     """
     if a.test_set is not None and b.test_set is not None and a.test_set != b.test_set:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Where the spread of scores comes from: prompts, the answers to one prompt, or the judge."""
+"""The sources of the spread of scores: prompts, the answers to one prompt, and the judge."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from llamaduo.stats.table import Metric, VerdictTable
 
 
 class Parts(Record):
-    """Variance of single verdicts, in squared points, by what it comes from.
+    """Variance of single verdicts, in squared points, by its source.
 
     `prompt`: between prompts. `sample`: between the responses to one prompt. `judge`: between the
-    verdicts on one response, whoever gave them. `within`: sample and judge together. Unbiased, so a
-    part that is really 0 may come out a little below. None where the verdicts cannot tell: of one
-    verdict on each response `sample` and `judge` cannot be told apart, of one response to each
-    prompt `prompt` and `sample` cannot, one prompt says nothing of `prompt`.
+    verdicts on one response, of any judge. `within`: sample and judge together. The estimates are
+    unbiased, so that of a part that is really 0 may be a little below 0. None where the verdicts do
+    not show it: with one verdict on each response, `sample` and `judge` cannot be separated; with
+    one response to each prompt, `prompt` and `sample` cannot; one prompt shows nothing of `prompt`.
     """
 
     prompt: float | None
@@ -23,10 +23,10 @@ class Parts(Record):
 
 
 def parts(table: VerdictTable, metric: Metric) -> Parts:
-    """The parts by analysis of variance, verdicts within responses within prompts.
+    """Return the parts by analysis of variance: verdicts within responses within prompts.
 
-    The sums of squares are held against their expectations under unequal numbers of responses and
-    verdicts (Henderson's first method); failures are left out.
+    The sums of squares are set equal to their expectations under unequal numbers of responses and
+    verdicts (Henderson's first method). Failures are left out.
     """
     ok = ~table.failed
     y = table.scores(metric)[ok]
@@ -39,8 +39,8 @@ def parts(table: VerdictTable, metric: Metric) -> Parts:
     sums = np.bincount(number[ok], y, len(owner))[some]
     n_ij, owner = counts[some].astype(float), owner[some]
     n_i = np.bincount(owner, n_ij)
-    sums_i, held = np.bincount(owner, sums), n_i > 0
-    sums_i, n_i, squares_i = sums_i[held], n_i[held], np.bincount(owner, n_ij**2)[held]
+    sums_i, judged = np.bincount(owner, sums), n_i > 0
+    sums_i, n_i, squares_i = sums_i[judged], n_i[judged], np.bincount(owner, n_ij**2)[judged]
     total, responses, prompts = len(y), len(n_ij), len(n_i)
 
     by_response, by_prompt = (sums**2 / n_ij).sum(), (sums_i**2 / n_i).sum()

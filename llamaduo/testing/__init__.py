@@ -1,5 +1,5 @@
-"""Tests that every implementation of a protocol passes: one base class for each protocol.
+"""Contract tests: one base class for each protocol, which every implementation passes.
 
-A new service LLM, local LLM, judge or tracker inherits its class and gives the fixtures that the
-class names. pytest is needed, which llamaduo itself does not need.
+The test class of a new service LLM, local LLM, judge, gate, stage or tracker inherits its contract
+and gives the fixtures that the contract names. They need pytest, which llamaduo itself does not.
 """

@@ -1,4 +1,4 @@
-"""What every gate keeps; a gate's test class inherits from `GateContract`."""
+"""The contract of gates; a gate's test class inherits from `GateContract`."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What every judge keeps."""
+"""The contract of judges; a judge's test class inherits from `JudgeContract`."""
 
 import json
 
@@ -8,7 +8,7 @@ from llamaduo.records import Pair, Response, Verdict
 
 
 class JudgeContract:
-    """Give `judge` and `pairs` (eight or more real ones) as fixtures."""
+    """Inherit, and give the fixtures `judge` and `pairs` (eight or more real ones)."""
 
     def items(self, pairs: list[Pair]) -> list[Item]:
         return [

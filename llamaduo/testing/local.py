@@ -1,4 +1,4 @@
-"""What every local LLM keeps."""
+"""The contract of local LLMs; a local LLM's test class inherits from `LocalContract`."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Ask: TypeAlias = Callable[..., dict[tuple[str, int], Response]]
 
 
 class LocalContract:
-    """Give `local`, `hparams` and `pairs` (six or more) as fixtures."""
+    """Inherit, and give the fixtures `local`, `hparams` and `pairs` (six or more)."""
 
     @pytest.fixture
     def ask(self, local: Local, hparams: HparamsConfig) -> Ask:
@@ -38,10 +38,10 @@ class LocalContract:
 
     def test_every_ask_gets_one_response(self, ask: Ask, pairs: list[Pair]) -> None:
         asks = [(pair.prompt, k) for pair in pairs[:3] for k in (0, 2)]
-        found = ask(asks)
-        assert sorted(found) == sorted((prompt.id, k) for prompt, k in asks)
-        assert all((row.completion_tokens or 0) <= 8 for row in found.values())
-        assert all((row.prompt_tokens or 1) > 0 for row in found.values())
+        responses = ask(asks)
+        assert sorted(responses) == sorted((prompt.id, k) for prompt, k in asks)
+        assert all((row.completion_tokens or 0) <= 8 for row in responses.values())
+        assert all((row.prompt_tokens or 1) > 0 for row in responses.values())
 
     def test_a_response_does_not_depend_on_its_company(self, ask: Ask, pairs: list[Pair]) -> None:
         prompt = pairs[0].prompt
@@ -74,17 +74,17 @@ class LocalContract:
         tuned = ask(asks, adapter=tmp_path / "adapter", **settings)
         assert tuned != ask(asks, **settings)
 
-    def test_a_trial_is_told_more_and_more_and_may_end_the_training(
+    def test_a_trial_gets_better_reports_and_may_end_the_training(
         self, local: Local, hparams: HparamsConfig, pairs: list[Pair], tmp_path: Path
     ) -> None:
-        told: list[tuple[int, float]] = []
+        reports: list[tuple[int, float]] = []
 
         class Trial:
             number = 0
             end = 8
 
             def report(self, value: float, step: int) -> None:
-                told.append((step, value))
+                reports.append((step, value))
                 if step == self.end:
                     raise TrialPruned
 
@@ -98,16 +98,16 @@ class LocalContract:
             return out
 
         train("whole")
-        assert [step for step, _ in told] == [1, 2, 4]
-        assert told[-1][1] > told[0][1]
-        before, trial.end = told.copy(), 2
-        told.clear()
+        assert [step for step, _ in reports] == [1, 2, 4]
+        assert reports[-1][1] > reports[0][1]
+        before, trial.end = reports.copy(), 2
+        reports.clear()
         with pytest.raises(TrialPruned):
             train("cut")
-        assert told == before[:2]
+        assert reports == before[:2]
         assert not (tmp_path / "cut" / "adapter").exists()
 
-    def test_early_stopping_says_what_it_saw_and_which_step_it_kept(
+    def test_early_stopping_reports_its_losses_and_the_step_that_it_kept(
         self, local: Local, hparams: HparamsConfig, pairs: list[Pair], tmp_path: Path
     ) -> None:
         rule = EarlyStopping(patience=1, looks=4, min_gain=99.0, pairs=2)

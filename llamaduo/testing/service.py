@@ -1,4 +1,4 @@
-"""What every service LLM keeps."""
+"""The contract of service LLMs; a service's test class inherits from `ServiceContract`."""
 
 import json
 
@@ -7,7 +7,7 @@ from llamaduo.service import Completion, Failure, Request, Service
 
 
 class ServiceContract:
-    """Give `service` and `requests` (two or more that it can answer) as fixtures."""
+    """Inherit, and give the fixtures `service` and `requests`, two or more that it can answer."""
 
     def test_one_outcome_per_request(self, service: Service, requests: list[Request]) -> None:
         outcomes = list(service.complete(requests))

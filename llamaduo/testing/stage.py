@@ -1,4 +1,4 @@
-"""What every stage keeps; a stage's test class inherits from `StageContract`."""
+"""The contract of stages; a stage's test class inherits from `StageContract`."""
 
 import json
 import math

@@ -1,6 +1,5 @@
-"""What every tracker must do; a tracker's test class inherits from `TrackerContract`."""
+"""The contract of trackers; a tracker's test class inherits from `TrackerContract`."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,82 +7,14 @@ from typing import Any
 import pytest
 
 from llamaduo.base.errors import RegistryError, TrialPruned
-from llamaduo.champion import MODEL_CODE, Answerer, Bundle, RequestError
-from llamaduo.config import (
-    EarlyStopping,
-    FakeLocalConfig,
-    HparamsConfig,
-    HparamsRuntime,
-    Sampling,
-)
+from llamaduo.champion import MODEL_CODE, Answerer, RequestError
 from llamaduo.records import JudgeFailure, Verdict
+from llamaduo.testing.bundle import ask, bundle, text_of
 from llamaduo.tracking import PARAM_LIMIT, Tracker
-
-HPARAMS = HparamsConfig(
-    quantization="none",
-    double_quantization=False,
-    r=4,
-    alpha=8,
-    alpha_ratio=None,
-    dropout=0,
-    target_modules="all-linear",
-    bias="none",
-    dora=False,
-    rslora=False,
-    init="zero",
-    optimizer="adamw",
-    learning_rate=1e-3,
-    loraplus_ratio=None,
-    scheduler="constant",
-    warmup_ratio=0,
-    weight_decay=0,
-    max_grad_norm=1,
-    neftune_alpha=None,
-    epochs=1,
-    steps=None,
-    early_stopping=EarlyStopping(patience=None, looks=1, min_gain=0, pairs=None),
-    batch_size=4,
-    max_length=64,
-    runtime=HparamsRuntime(micro_batch_size=1, gradient_checkpointing=False),
-)
-
-
-def bundle(home: Path, *, words: int = 5, **changes: Any) -> Path:
-    """A champion of the fake local LLM that was trained to answer in so many words."""
-    (home / "adapter").mkdir(parents=True)
-    learned = {"pairs": 10, "words": words}
-    (home / "adapter" / "adapter.json").write_text(json.dumps(learned))
-    facts: dict[str, Any] = {
-        "task": "summarize",
-        "system": None,
-        "max_new_tokens": 60,
-        "seed": 7,
-        "local": FakeLocalConfig(
-            kind="fake",
-            name="fake",
-            usd_per_hour=None,
-            sampling=Sampling(k=1, temperature=0.4, top_p=1),
-        ),
-        "hparams": HPARAMS,
-        "model": "summarize-fake",
-        "identity": {"kind": "fake", "name": "fake", "version": 1},
-    }
-    Bundle(**{**facts, **changes}).save(home)
-    return home
-
-
-def ask(text: str, **settings: Any) -> dict[str, Any]:
-    """A chat request."""
-    return {"messages": [{"role": "user", "content": text}], **settings}
-
-
-def text_of(completion: Any) -> str:
-    """What a chat completion says."""
-    return str(completion["choices"][0]["message"]["content"])
 
 
 def verdict(k: int) -> Verdict:
-    """A verdict on answer k."""
+    """Return a verdict on answer k."""
     return Verdict(
         prompt_id="p1", k=k, similarity=50.5, precision=60, reason="“fits”", judge="j", version="1"
     )
@@ -91,7 +22,7 @@ def verdict(k: int) -> Verdict:
 
 @dataclass(frozen=True)
 class Seen:
-    """What somebody who looks at a tracker sees of one run. Tables are (columns, rows)."""
+    """One run as it can be seen in a tracker. Tables are (columns, rows)."""
 
     experiment: str
     name: str
@@ -109,7 +40,7 @@ class TrackerContract:
     """Inherit, and give the fixture `tracker` and the method `look`."""
 
     def look(self, tracker: Any, run_id: str) -> Seen:
-        """What is to be seen of a run."""
+        """Return what can be seen of a run."""
         raise NotImplementedError
 
     def test_a_run_has_its_name_experiment_and_tags_and_ends_finished(
@@ -147,7 +78,7 @@ class TrackerContract:
         assert self.look(tracker, trial.id).tags["state"] == "COMPLETE"
         assert self.look(tracker, stage.id).parent == trial.id
 
-    def test_a_run_is_gone_on_with_and_one_that_is_not_known_begun(self, tracker: Tracker) -> None:
+    def test_a_run_is_resumed_and_one_that_is_not_known_is_begun(self, tracker: Tracker) -> None:
         with pytest.raises(ZeroDivisionError), tracker.open("e", "sweep", {"a": "1"}) as first:
             raise ZeroDivisionError
         with tracker.open("e", "sweep", {}, again=first.id) as again:
@@ -310,10 +241,10 @@ class TrackerContract:
         with tracker.open("e", "r", {}) as run:
 
             def promote(path: Path, fingerprint: str) -> str:
-                made = tracker.promote(
+                promotion = tracker.promote(
                     run, path, code=MODEL_CODE, model="llamaduo-t", fingerprint=fingerprint, tags={}
                 )
-                return made.version
+                return promotion.version
 
             assert promote(short, "f1") == "1"
             assert promote(short, "f1") == "1"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from llamaduo.base.errors import RegistryError
 from llamaduo.champion import Answerer, RequestError
 from llamaduo.local.fake import VERSION
-from llamaduo.testing.tracker import ask, bundle, text_of
+from llamaduo.testing.bundle import ask, bundle, text_of
 
 TEXT = " ".join(f"w{i}" for i in range(40))
 

@@ -368,7 +368,7 @@ def test_role_words_in_an_answer_survive(template: str):
     prompts = [chat.prompt_tokens(PAIRS[i].prompt) for i in range(2)]
     ended = list(decode(model, prompts, answers, Rules(0.0, 1.0, width, chat.stops(None), end, 2)))
     assert [a for step in ended for a in step] == sorted(answers, key=lambda a: len(a.tokens))
-    assert [chat.text(answer.said) for answer in answers] == texts
+    assert [chat.text(answer.text_tokens) for answer in answers] == texts
     assert [len(a.tokens) for a in answers] == [len(s) - 9 for s in said]
 
 

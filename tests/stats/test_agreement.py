@@ -256,7 +256,7 @@ def test_length_bias_that_cannot_be_told_says_why(lengths):
     rows = [verdict(f"p{i}", 40 + 3 * i) for i in range(5)]
     (found,) = length_bias({"s": rows}, "similarity", lengths=lengths)
     assert (found.rho, found.slope, dict(found.controlled)) == (None, None, {})
-    assert "cannot be told" in found.words
+    assert "not known" in found.words
 
 
 def test_units_average_repeats_and_leave_failures_out():

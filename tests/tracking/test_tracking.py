@@ -14,7 +14,8 @@ from support.experiments import begun
 from llamaduo.base.errors import LabError
 from llamaduo.champion import MODEL_CODE
 from llamaduo.config import MemoryTrackingConfig, MlflowTrackingConfig
-from llamaduo.testing.tracker import Seen, TrackerContract, ask, bundle, text_of, verdict
+from llamaduo.testing.bundle import ask, bundle, text_of
+from llamaduo.testing.tracker import Seen, TrackerContract, verdict
 from llamaduo.tracking import MemoryTracker, build
 
 
