@@ -39,7 +39,7 @@ class TestHfLocal(LocalContract):
 
 @pytest.fixture(scope="module")
 def nf4(local: HfLocal) -> Any:
-    """A base in 4 bits with an adapter that has already learnt something."""
+    """Give a base in 4 bits with an adapter that has already learnt something."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
@@ -332,7 +332,7 @@ def test_an_adapter_changes_the_answers_and_lengths_are_counted(local: HfLocal, 
 
 
 def scripted(tokens: list[list[int]]) -> Any:
-    """A stand-in for a model's forward pass that says the given tokens, one row each."""
+    """Return a stand-in for a model's forward pass that gives these tokens, one row each."""
 
     class Script(torch.nn.Module):
         device = torch.device("cpu")

@@ -66,7 +66,7 @@ def settings(**changes: Any) -> HparamsConfig:
 def trained(
     toy: HfLocal, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., tuple[Training, Path]]:
-    """A training with changed settings, once for all tests, and its folder."""
+    """Return a training with changed settings, run once for all tests, and its folder."""
     made: dict[str, tuple[Training, Path]] = {}
 
     def train(**changes: Any) -> tuple[Training, Path]:
@@ -81,7 +81,7 @@ def trained(
 
 @pytest.fixture(scope="module")
 def untuned(toy: HfLocal) -> Callable[[HparamsConfig], float]:
-    """The loss of the base as `hparams` have it sampled."""
+    """Return the loss of the base as `hparams` have it sampled."""
     known: dict[tuple[str, bool], float] = {}
 
     def loss(chosen: HparamsConfig) -> float:

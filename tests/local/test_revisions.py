@@ -13,7 +13,7 @@ FIRST, SECOND = "a" * 40, "b" * 40
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The hub's cache, with a branch that can be moved; the hub itself cannot be reached."""
+    """Give the hub's cache, with a branch that can be moved; the hub itself is out of reach."""
     monkeypatch.setenv("LLAMADUO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
