@@ -112,9 +112,9 @@ def test_many_requests_get_the_answers_that_each_gets_alone(champion, requests):
     ],
 )
 def test_a_request_that_cannot_be_answered_is_told_why(champion, request_, fault):
-    with pytest.raises(RequestError, match=fault) as told:
+    with pytest.raises(RequestError, match=fault) as error:
         champion(request_)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_fields_that_change_nothing_are_ignored(champion):

@@ -59,14 +59,14 @@ def texts(pairs):
 
 
 def test_the_anchors_of_a_pair():
-    made = texts([pair()])
-    assert made["gold"] == GOLD
-    assert made["empty"] == ""
-    assert made["whole"] == PASSAGE
-    assert made["first_two"].endswith("guard tripped.")
-    assert made["truncated"] == "The lift in block 4 stopped because a"
-    assert sorted(made["shuffled"].split()) == sorted(GOLD.split())
-    assert made["shuffled"] != GOLD
+    by_name = texts([pair()])
+    assert by_name["gold"] == GOLD
+    assert by_name["empty"] == ""
+    assert by_name["whole"] == PASSAGE
+    assert by_name["first_two"].endswith("guard tripped.")
+    assert by_name["truncated"] == "The lift in block 4 stopped because a"
+    assert sorted(by_name["shuffled"].split()) == sorted(GOLD.split())
+    assert by_name["shuffled"] != GOLD
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,15 @@ def test_the_anchors_of_a_pair():
     ],
 )
 def test_one_fact_is_changed(gold, kinds):
-    made = texts([pair(passage="The 14 doors, the 19th, seven, Monday, Tuesday, Ines.", gold=gold)])
-    assert made["changed"] in kinds
+    by_name = texts(
+        [pair(passage="The 14 doors, the 19th, seven, Monday, Tuesday, Ines.", gold=gold)]
+    )
+    assert by_name["changed"] in kinds
 
 
 def test_a_changed_fact_is_in_neither_text():
-    made = texts([pair(passage="From 4 to 7 and 10. It is so.", gold="It was 4.")])
-    assert made["changed"] == "It was 8."
+    by_name = texts([pair(passage="From 4 to 7 and 10. It is so.", gold="It was 4.")])
+    assert by_name["changed"] == "It was 8."
 
 
 def test_the_same_pairs_give_the_same_anchors():

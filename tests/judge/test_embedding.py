@@ -41,12 +41,12 @@ def shipped(name):
 
 @pytest.fixture(scope="module")
 def pairs():
-    made = []
+    pairs = []
     for row in shipped("coverage"):
         *asked, answer = (Message(**message) for message in row["messages"])
         prompt = Prompt(id=row["id"], messages=tuple(asked))
-        made.append(Pair(prompt=prompt, response=answer.content))
-    return made
+        pairs.append(Pair(prompt=prompt, response=answer.content))
+    return pairs
 
 
 def item(answer, passage=PASSAGE, reference=GOLD, k=0, id="lift"):
@@ -137,7 +137,7 @@ def test_gold_is_perfect_in_similarity_and_good_in_precision(judge):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "named"),
     [
         ("block 4", "block 9", "9"),
         ("Monday", "Wednesday", "Wednesday"),
@@ -147,10 +147,10 @@ def test_gold_is_perfect_in_similarity_and_good_in_precision(judge):
         ("will fit", "will not fit", "not fit"),
     ],
 )
-def test_an_unsupported_fact_lowers_precision_and_is_named(judge, old, new, told):
+def test_an_unsupported_fact_lowers_precision_and_is_named(judge, old, new, named):
     right, wrong = verdict(judge, GOLD), verdict(judge, GOLD.replace(old, new))
     assert wrong.precision < right.precision - 10
-    assert f"not in the prompt: {told}" in wrong.reason
+    assert f"not in the prompt: {named}" in wrong.reason
 
 
 def test_a_dropped_negation_lowers_precision(judge):
@@ -250,10 +250,10 @@ def test_any_text_gets_a_verdict(judge, answer):
 def test_the_end_of_a_long_prompt_is_read(judge):
     padding = " ".join(f"Row {n} of the ledger says nothing about that." for n in range(200))
     far = "The bakery in Hallwick burnt because its oven thermostat stuck."
-    told = verdict(judge, far, passage=f"{padding} {far[:-1]} on Friday.", reference=far)
+    row = verdict(judge, far, passage=f"{padding} {far[:-1]} on Friday.", reference=far)
     untold = verdict(judge, far, passage=padding, reference=far)
     assert untold.precision < 30
-    assert "grounded 0.9" in told.reason or "grounded 1.0" in told.reason
+    assert "grounded 0.9" in row.reason or "grounded 1.0" in row.reason
 
 
 def test_a_sentence_beyond_the_window_is_not_cut(judge):
@@ -312,11 +312,11 @@ def test_different_figures_do_not_meet(one, other):
     ],
 )
 def test_supported_facts(sentence):
-    said = (
+    prompt = (
         "It took thirty-eight minutes; two hundred came. Tuesday 19th, Sundays too. Marta did not"
         " open the gate."
     )
-    assert Evidence(said).unsupported(sentence) == []
+    assert Evidence(prompt).unsupported(sentence) == []
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,9 @@ def test_terms_cosine_by_hand():
     ids=["number", "day", "not", "cut", "shuffled", "copied", "long", "empty"],
 )
 def test_a_fault_costs_in_both_metrics(worse):
-    better, found = score(item(REFERENCE)), score(item(worse))
-    assert found[0] < better[0], (found, better)
-    assert found[1] < better[1], (found, better)
+    better, lower = score(item(REFERENCE)), score(item(worse))
+    assert lower[0] < better[0], (lower, better)
+    assert lower[1] < better[1], (lower, better)
 
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(max_size=200))

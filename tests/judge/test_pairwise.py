@@ -48,13 +48,13 @@ class Says:
     def complete(self, requests):
         for request in reversed(requests):
             self.asked.append(request)
-            said = self.table.get(request.id, self.other)
-            if isinstance(said, Exception):
-                raise said
-            if isinstance(said, Failure):
-                yield said.model_copy(update={"request_id": request.id})
+            reply = self.table.get(request.id, self.other)
+            if isinstance(reply, Exception):
+                raise reply
+            if isinstance(reply, Failure):
+                yield reply.model_copy(update={"request_id": request.id})
                 continue
-            text = said if "{" in said else json.dumps({"reason": "so", "better": said})
+            text = reply if "{" in reply else json.dumps({"reason": "so", "better": reply})
             bill = Bill(calls=1, usd=1)
             yield Completion(request_id=request.id, text=text, model="m", bill=bill)
 
@@ -101,9 +101,9 @@ def test_a_judge_that_goes_by_position_gets_ties_and_is_found_out(place):
 
 
 def test_only_what_both_orders_bear_out_is_won_or_lost():
-    found = {(a, b): outcome_of(a, b) for a, b in product(("A", "B", "tie"), repeat=2)}
-    assert [key for key, outcome in found.items() if outcome == "win"] == [("A", "B")]
-    assert [key for key, outcome in found.items() if outcome == "loss"] == [("B", "A")]
+    outcomes = {(a, b): outcome_of(a, b) for a, b in product(("A", "B", "tie"), repeat=2)}
+    assert [key for key, outcome in outcomes.items() if outcome == "win"] == [("A", "B")]
+    assert [key for key, outcome in outcomes.items() if outcome == "loss"] == [("B", "A")]
 
 
 def test_two_answers_that_are_one_are_a_tie_without_asking():
@@ -162,10 +162,10 @@ def preference(prompt, outcome, k=0):
 def test_the_win_rate_by_hand():
     rows = [preference(f"p{i}", o) for i, o in enumerate(["win", "win", "tie", "loss"])]
     failure = JudgeFailure(prompt_id="q", k=0, cause="down", judge="j", version="1")
-    found = win_rate([*rows, failure], **FIXED)
-    assert found.rate.value == (2 + 0.5) / 4
-    assert (found.wins, found.ties, found.losses, found.flips, found.failures) == (2, 1, 1, 0, 1)
-    assert found.for_first is None
+    rate = win_rate([*rows, failure], **FIXED)
+    assert rate.rate.value == (2 + 0.5) / 4
+    assert (rate.wins, rate.ties, rate.losses, rate.flips, rate.failures) == (2, 1, 1, 0, 1)
+    assert rate.for_first is None
     assert win_rate([failure], **FIXED) is None
 
 
@@ -201,10 +201,10 @@ def test_the_stage_goes_on_where_it_was_stopped_and_leaves_out_what_has_no_other
     with pytest.raises(BudgetReached):
         run(tmp_path, Says(table | {"p0/1/0": BudgetReached("spent")}))
     service = Says(table)
-    made = run(tmp_path, service)
+    compared = run(tmp_path, service)
     assert sorted({request.id[:4] for request in service.asked}) == ["p0/0", "p0/1"]
-    assert [(row.prompt_id, row.k) for row in made.rows()] == [
+    assert [(row.prompt_id, row.k) for row in compared.rows()] == [
         (p, k) for p in ("p0", "p1") for k in range(2)
     ]
-    assert (made.rate.wins, made.rate.rate.value, made.bill.calls) == (4, 1.0, 8)
-    assert made.metrics["win_rate"] == 1.0
+    assert (compared.rate.wins, compared.rate.rate.value, compared.bill.calls) == (4, 1.0, 8)
+    assert compared.metrics["win_rate"] == 1.0

@@ -19,17 +19,17 @@ def rule(patience: int | None, min_gain: float = 0.0) -> EarlyStopping:
 
 @given(st.integers(1, 500))
 def test_each_report_comes_after_its_share_and_before_the_end(total: int):
-    told = [
+    reported = [
         (step, eighth)
         for step, eighths in early_stopping.reports(total).items()
         for eighth in eighths
     ]
-    assert told == sorted(told)
-    for step, eighth in told:
+    assert reported == sorted(reported)
+    for step, eighth in reported:
         assert total * eighth / 8 <= step < total
         assert step < total * eighth / 8 + 1
     if total >= 8:
-        assert [eighth for _, eighth in told] == [1, 2, 4]
+        assert [eighth for _, eighth in reported] == [1, 2, 4]
 
 
 @given(st.integers(1, 40), st.integers(1, 500))

@@ -191,8 +191,8 @@ def test_a_synthesised_pair_that_does_not_fit_is_left_out(local: HfLocal):
     precision.import_bitsandbytes()
     from llamaduo.local import sft
 
-    own, made = PAIRS[0], PAIRS[1]
-    long = made.model_copy(update={"origin": "synthesis", "response": "very long " * 100})
+    own, synthesised = PAIRS[0], PAIRS[1]
+    long = synthesised.model_copy(update={"origin": "synthesis", "response": "very long " * 100})
     assert [row.id for row in sft.rows_of([own, long], local.chat, max_length=150)] == [own.id]
     with pytest.raises(ConfigError, match=r"1 of 1 training pairs"):
         sft.rows_of([long.model_copy(update={"origin": "coverage"})], local.chat, max_length=150)
@@ -215,7 +215,7 @@ def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: flo
     asks = [(pair.prompt, k) for pair in PAIRS[:4] for k in (0, 1)]
 
     def answers(some: list[tuple[Prompt, int]], seed: int = 5) -> dict[tuple[str, int], str]:
-        said = local.generate(
+        responses = local.generate(
             some,
             hparams(),
             adapter=None,
@@ -225,7 +225,7 @@ def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: flo
             seed=seed,
             scratch=None,
         )
-        return {(r.prompt_id, r.k): r.text for r in said}
+        return {(r.prompt_id, r.k): r.text for r in responses}
 
     together = answers(asks)
     assert together.keys() == {(prompt.id, k) for prompt, k in asks}
@@ -361,15 +361,15 @@ def test_role_words_in_an_answer_survive(template: str):
     chat = HfLocal(config(chat_template=template)).chat
     texts = ["The assistant\nsaid: user\nsystem", "Yes."]
     end = chat.tokenizer("<|im_" + "X|>", add_special_tokens=False)["input_ids"]  # of many tokens
-    said = [chat.tokenizer(t)["input_ids"] + end + [9] * 9 for t in texts]
-    width = max(map(len, said))
-    model = scripted([tokens + [9] * (width - len(tokens)) for tokens in said])
+    tokens_of = [chat.tokenizer(t)["input_ids"] + end + [9] * 9 for t in texts]
+    width = max(map(len, tokens_of))
+    model = scripted([tokens + [9] * (width - len(tokens)) for tokens in tokens_of])
     answers = [Answer(i, np.zeros(width)) for i in range(2)]
     prompts = [chat.prompt_tokens(PAIRS[i].prompt) for i in range(2)]
     ended = list(decode(model, prompts, answers, Rules(0.0, 1.0, width, chat.stops(None), end, 2)))
     assert [a for step in ended for a in step] == sorted(answers, key=lambda a: len(a.tokens))
     assert [chat.text(answer.text_tokens) for answer in answers] == texts
-    assert [len(a.tokens) for a in answers] == [len(s) - 9 for s in said]
+    assert [len(a.tokens) for a in answers] == [len(s) - 9 for s in tokens_of]
 
 
 def test_a_template_without_a_system_role_gets_it_in_the_first_user_message():
@@ -413,8 +413,8 @@ def frequencies(logits: torch.Tensor, temperature: float, top_p: float) -> torch
 def test_tokens_are_drawn_by_temperature_and_top_p(
     temperature: float, top_p: float, expected: torch.Tensor
 ):
-    found = frequencies(P.log(), temperature, top_p)
-    assert torch.allclose(found, expected.float(), atol=1e-3)
+    shares = frequencies(P.log(), temperature, top_p)
+    assert torch.allclose(shares, expected.float(), atol=1e-3)
 
 
 def test_a_flat_distribution_keeps_all_that_top_p_calls_for():
@@ -430,7 +430,7 @@ def test_draws_belong_to_a_row():
 
 def test_batches_hold_every_row_once_within_the_limit():
     lengths = [5, 90, 7, 30, 30, 6, 400]
-    made = list(batches(lengths, 10, 200))
-    assert sorted(i for rows in made for i in rows) == list(range(7))
-    for rows in made:
+    grouped = list(batches(lengths, 10, 200))
+    assert sorted(i for rows in grouped for i in rows) == list(range(7))
+    for rows in grouped:
         assert len(rows) == 1 or len(rows) * (max(lengths[i] for i in rows) + 10) <= 200

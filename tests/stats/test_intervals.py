@@ -20,9 +20,9 @@ def simulated():
 
 @pytest.mark.parametrize("shape", ["normal", "skewed"])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(simulated, shape):
-    found = simulated.intervals(simulated.World(shape), 20, simulations=250, seed=7)
-    assert set(found) == {"mean", "difference", "ratio"}
-    for above, below in found.values():
+    misses = simulated.intervals(simulated.World(shape), 20, simulations=250, seed=7)
+    assert set(misses) == {"mean", "difference", "ratio"}
+    for above, below in misses.values():
         assert 0.915 <= 1 - above - below <= 0.985
         assert above <= 0.055, "the bound that gates decide by"
 

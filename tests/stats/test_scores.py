@@ -122,9 +122,9 @@ def test_the_mean_is_that_of_the_means_of_what_succeeded(given_scores):
         for m, s in enumerate(repeats)
     ]
     means = [
-        np.mean(found)
+        np.mean(given)
         for repeats in given_scores.values()
-        if (found := [s for s in repeats if s is not None])
+        if (given := [s for s in repeats if s is not None])
     ]
     scores = summarise(rows, confidence=0.95, seed=1)
     if not means:
@@ -158,10 +158,10 @@ def test_nominal_coverage_of_the_interval_at_twenty_skewed_prompts():
     hits = 0
     for trial in range(400):
         sample = 100 * rng.beta(4, 2, 20)
-        found = estimate([(x, 1.0) for x in sample], confidence=0.95, seed=trial, top=100)
-        assert found.low is not None
-        assert found.high is not None
-        hits += found.low <= 100 * 4 / 6 <= found.high
+        mean = estimate([(x, 1.0) for x in sample], confidence=0.95, seed=trial, top=100)
+        assert mean.low is not None
+        assert mean.high is not None
+        hits += mean.low <= 100 * 4 / 6 <= mean.high
     assert 0.925 <= hits / 400 <= 0.98
 
 
@@ -174,14 +174,14 @@ def test_an_estimate_is_the_same_for_the_same_seed_and_degenerate_without_spread
 
 
 def test_one_odd_prompt_among_twenty_keeps_a_lower_bound_below_the_mean():
-    found = estimate([(100.0, 1.0)] * 19 + [(0.0, 1.0)], confidence=0.95, seed=1, top=100)
-    assert found.low is not None
-    assert found.low < 90 < found.value
+    mean = estimate([(100.0, 1.0)] * 19 + [(0.0, 1.0)], confidence=0.95, seed=1, top=100)
+    assert mean.low is not None
+    assert mean.low < 90 < mean.value
 
 
 def test_two_prompts_tell_next_to_nothing():
-    found = estimate([(40.0, 1.0), (90.0, 1.0)], confidence=0.95, seed=1, top=100)
-    assert (found.low, found.high) == (0, 100)
+    mean = estimate([(40.0, 1.0), (90.0, 1.0)], confidence=0.95, seed=1, top=100)
+    assert (mean.low, mean.high) == (0, 100)
 
 
 @pytest.mark.parametrize(("n", "most"), [(2, 0.05), (3, 0.05), (20, 0.045)])
@@ -189,11 +189,11 @@ def test_the_lower_bound_is_seldom_above_the_truth(n, most):
     rng = np.random.default_rng(n)
     above = 0
     for trial in range(400):
-        found = estimate(
+        mean = estimate(
             [(x, 1.0) for x in rng.normal(60, 10, n)], confidence=0.95, seed=trial, top=100
         )
-        assert found.low is not None
-        above += found.low > 60
+        assert mean.low is not None
+        above += mean.low > 60
     assert above / 400 <= most
 
 
@@ -249,11 +249,11 @@ def drawn(prompt: float, sample: float, judge: float, *, holes: float = 0.0) -> 
 @pytest.mark.parametrize("sds", [(9, 5, 3), (2, 8, 1), (6, 1, 6)])
 def test_variance_is_put_down_to_what_it_comes_from(sds, holes):
     """Also where four verdicts in ten are missing, so that no prompt has as many as the next."""
-    found = parts(drawn(*sds, holes=holes), "similarity")
-    for part, sd in zip((found.prompt, found.sample, found.judge), sds, strict=True):
+    variance = parts(drawn(*sds, holes=holes), "similarity")
+    for part, sd in zip((variance.prompt, variance.sample, variance.judge), sds, strict=True):
         assert part is not None
         assert part == pytest.approx(sd**2, abs=0.12 * sum(x**2 for x in sds))
-    assert found.within == pytest.approx(found.sample + found.judge)
+    assert variance.within == pytest.approx(variance.sample + variance.judge)
 
 
 def test_variance_agrees_with_the_formulas_for_equal_numbers():
@@ -262,8 +262,10 @@ def test_variance_agrees_with_the_formulas_for_equal_numbers():
     judge = scores.var(axis=2, ddof=1).mean()
     sample = scores.mean(axis=2).var(axis=1, ddof=1).mean() - judge / 4
     prompt = scores.mean(axis=(1, 2)).var(ddof=1) - sample / 3 - judge / 12
-    found = parts(table, "similarity")
-    assert (found.prompt, found.sample, found.judge) == pytest.approx((prompt, sample, judge))
+    variance = parts(table, "similarity")
+    assert (variance.prompt, variance.sample, variance.judge) == pytest.approx(
+        (prompt, sample, judge)
+    )
 
 
 @pytest.mark.parametrize(
@@ -280,8 +282,8 @@ def test_variance_agrees_with_the_formulas_for_equal_numbers():
 )
 def test_a_part_that_the_verdicts_cannot_tell_is_unknown(shape, known):
     scores = np.random.default_rng(0).uniform(0, 100, shape)
-    found = parts(VerdictTable.of_scores(scores, scores, "j"), "precision")
-    assert {name for name, value in found if value is not None} == known
+    variance = parts(VerdictTable.of_scores(scores, scores, "j"), "precision")
+    assert {name for name, value in variance if value is not None} == known
 
 
 def test_no_figure_of_variance_where_it_is_unknown():
@@ -304,19 +306,19 @@ def test_a_permutation_p_value_of_few_prompts_is_exact(gains):
 
 def test_permutation_p_values_are_even_where_there_is_no_difference():
     rng = np.random.default_rng(2)
-    found = [sign_flips(rng.normal(size=20), seed=i) for i in range(300)]
-    assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.09
-    assert 0.4 <= np.mean(np.array(found) <= 0.5) <= 0.6
+    p_values = [sign_flips(rng.normal(size=20), seed=i) for i in range(300)]
+    assert 0.02 <= np.mean(np.array(p_values) <= 0.05) <= 0.09
+    assert 0.4 <= np.mean(np.array(p_values) <= 0.5) <= 0.6
 
 
 def test_a_clear_difference_is_unlikely_by_chance_and_none_at_all_is_not():
     a = [verdict(f"p{i}", 0, 60 + i % 3) for i in range(20)]
     b = [verdict(f"p{i}", 0, 50) for i in range(20)]
-    found = compare(a, b, "similarity", confidence=0.95, seed=1)
-    assert found is not None
-    assert found.p < 0.001
-    assert found.prompts == 20
-    assert found.difference == difference(a, b, "similarity", confidence=0.95, seed=1)
+    comparison = compare(a, b, "similarity", confidence=0.95, seed=1)
+    assert comparison is not None
+    assert comparison.p < 0.001
+    assert comparison.prompts == 20
+    assert comparison.difference == difference(a, b, "similarity", confidence=0.95, seed=1)
     alike = compare(a, a, "similarity", confidence=0.95, seed=1)
     assert alike is not None
     assert alike.p == 1
@@ -331,9 +333,9 @@ def test_p_match_takes_the_best_of_each_column_by_itself():
     def cells(rows):
         return [TableCell(mean=a, coverage_50=b, coverage_70=c) for a, b, c in rows]
 
-    found = p_match(cells(local), cells(service))
+    match = p_match(cells(local), cells(service))
     printed = (84.20, 95.88, 78.13)
-    assert (found.mean, found.coverage_50, found.coverage_70) == pytest.approx(printed, abs=0.01)
+    assert (match.mean, match.coverage_50, match.coverage_70) == pytest.approx(printed, abs=0.01)
     assert p_match(cells(local), []).mean is None
     assert p_match(cells(local), cells([(50, 10, 0)])).coverage_70 is None
 
@@ -343,5 +345,5 @@ def test_p_match_of_scores():
         summarise([verdict("a", 0, s), verdict("b", 0, s)], confidence=0.95, seed=1)
         for s in (60, 80)
     )
-    found = p_match([TableCell.of(ours.similarity)], [TableCell.of(theirs.similarity)])
-    assert (found.mean, found.coverage_50, found.coverage_70) == (75, 100, 0)
+    match = p_match([TableCell.of(ours.similarity)], [TableCell.of(theirs.similarity)])
+    assert (match.mean, match.coverage_50, match.coverage_70) == (75, 100, 0)
