@@ -7,7 +7,8 @@ from llamaduo.base import progress
 from llamaduo.base.errors import BudgetReached, TrialPruned
 from llamaduo.base.redact import redacted
 from llamaduo.champion import MODEL_CODE
-from llamaduo.config import Experiment, MlflowTrackingConfig
+from llamaduo.charts import svg
+from llamaduo.config import Experiment
 from llamaduo.cost.from_outcome import decided
 from llamaduo.cost.text import months
 from llamaduo.lab import Lab
@@ -19,8 +20,7 @@ from llamaduo.money import machine_time
 from llamaduo.money.rates import Rates, rates_of
 from llamaduo.outcome import CostFacts, Outcome
 from llamaduo.outcome.from_migration import outcome_of
-from llamaduo.outcome.runs import Named
-from llamaduo.report import terminal
+from llamaduo.report import sheets, terminal
 from llamaduo.report.page import write_page
 from llamaduo.stats.intervals import Estimate
 from llamaduo.sweep.handle import Handle
@@ -73,12 +73,7 @@ def run(
         outcome = outcome_of(migration, systems, promotion, run_id=tracked.id, command=command)
         outcome = decided(outcome, exp.workload, exp.hardware, systems.service.price)
         page = write_page(outcome, exp.tracking.home / "reports")
-        if isinstance(exp.tracking, MlflowTrackingConfig):
-            # Takes seconds, and without MLflow there is nowhere to keep them: `llamaduo.report`
-            # draws them at any time.
-            from llamaduo.report import plots
-
-            plots.write([Named("", outcome)], page.parent / "figures")
+        svg.write(sheets.of_run(outcome), page.parent / "figures")
         _record(outcome, tracked)
         tracked.files(page.parent)
     say(terminal.table(outcome, page))

@@ -24,6 +24,7 @@ LAYERS = (
     "stats",
     "gate",
     "money",
+    "charts",
     # the models
     "service",
     "local",
@@ -54,7 +55,7 @@ OWNERS = {
     "optuna": {"sweep/"},
     "litellm": {"service/litellm.py"},
     "aiohttp": {"service/http.py"},
-    "matplotlib": {"report/plots.py", "cost/picture.py", "sweep/pictures.py"},
+    "vl_convert": {"charts/svg.py"},
     "pyarrow": {"stats/parquet.py"},
     "trl": {"local/"},
     "peft": {"local/"},

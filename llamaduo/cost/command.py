@@ -54,6 +54,7 @@ class Cost(Config):
     run: str | None
     format: Literal["text", "table", "csv", "json"]  # table: text, as it was called before
     picture: bool
+    figures: bool
     months: Annotated[int, Field(ge=1, le=120)]
     draws: Annotated[int, Field(ge=0, le=1_000_000)]
     confidence: Share
@@ -88,6 +89,10 @@ def cost(config: Cost) -> None:
     from llamaduo.money.decision import decide
     from llamaduo.money.spread import Draws
 
+    if config.picture and config.figures:
+        from llamaduo.charts import svg
+
+        svg.can_convert()
     found = cases(config)
     draws = Draws(config.draws, config.seed, config.confidence)
     rate = _rate(config)
@@ -184,10 +189,12 @@ def _sources(config: Cost, found: "list[Case]") -> list[str]:
 
 
 def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Crossing]") -> None:
-    from llamaduo.cost import picture
+    from llamaduo.charts import svg
+    from llamaduo.cost.picture import accumulated
 
     folder = config.tracking.home / "costs" / config.name
-    paths = picture.write(decisions, crossings, folder)
+    sheets = {"accumulated": [accumulated(decisions, crossings)]}
+    paths = svg.write(sheets, folder, also=config.figures)
     out = sys.stdout if config.format in ("text", "table") else sys.stderr
     print(f"{'picture':<15}{', '.join(str(path) for path in paths)}", file=out)
 

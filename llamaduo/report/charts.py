@@ -1,7 +1,7 @@
-"""The charts on a report's page: figures of an outcome in, shapes at positions out.
+"""The charts of one run: figures of an outcome in, shapes at positions out.
 
-Scores always have the whole axis from 0 to 100, so that charts can be held against each other. The
-template draws what is laid out here.
+Scores always have the whole axis from 0 to 100, so that charts can be compared. `llamaduo.charts`
+draws the shapes.
 """
 
 import math
@@ -9,8 +9,9 @@ from collections.abc import Callable
 from statistics import fmean
 
 from llamaduo.base.format import count
-from llamaduo.outcome import Outcome, PromptScores, SystemFacts
-from llamaduo.report.axes import (
+from llamaduo.charts.head import Key, Tone
+from llamaduo.charts.scales import Scale, Tick, nice, thinned
+from llamaduo.charts.shapes import (
     BOTTOM,
     HEIGHT,
     LEFT,
@@ -19,17 +20,12 @@ from llamaduo.report.axes import (
     WIDTH,
     Bar,
     Chart,
-    Key,
     Level,
     Line,
     Mark,
     Row,
-    Scale,
-    Tick,
-    Tone,
-    nice,
-    thinned,
 )
+from llamaduo.outcome import Outcome, PromptScores, SystemFacts
 from llamaduo.report.figures import estimate, score
 from llamaduo.stats.intervals import Estimate
 from llamaduo.stats.table import METRICS, Metric

@@ -20,6 +20,7 @@ EXPERIMENT = "reports"
 class Report(Config):
     """What to report on: `runs`, or the `paper`'s Table 1.
 
+    `figures` asks for the charts as PDF and PNG too, beside the SVG files.
     `review` is a file that gets at most `cases` answers of the one run for a person to look at,
     chosen `by` where tuned falls furthest behind a system, or where judges disagree most.
     `annotated` is such a file with scores in it, which come in as those of a judge called `person`.
@@ -73,9 +74,13 @@ def _act(config: Report) -> dict[str, Any]:
 
 
 def _of_runs(config: Report) -> dict[str, Any]:
+    from llamaduo.charts import svg
     from llamaduo.outcome.runs import load
+    from llamaduo.report import sheets
     from llamaduo.report.as_json import of_runs
 
+    if config.figures:
+        svg.can_convert()
     reports = config.tracking.home / "reports"
     runs = load(config.runs, reports)
     if config.review is not None:
@@ -84,13 +89,9 @@ def _of_runs(config: Report) -> dict[str, Any]:
         runs = [_taken_back(runs[0], config, config.annotated)]
     page, text = _page(runs, reports)
     print(text)
-    written: list[Path] = []
-    if config.figures:
-        from llamaduo.report import plots
-
-        written = plots.write(runs, page.parent / "figures")
-        names = ", ".join(path.name for path in written)
-        print(f"{'figures':<15}{page.parent / 'figures'}: {names}" if names else "no figures")
+    written = svg.write(sheets.of_runs(runs), page.parent / "figures", also=config.figures)
+    names = ", ".join(path.name for path in written)
+    print(f"{'figures':<15}{page.parent / 'figures'}: {names}" if names else "no figures")
     _log(runs, page, config.tracking)
     return of_runs(runs, reports, page, written)
 

@@ -9,7 +9,7 @@ from llamaduo.base import format, terminal
 from llamaduo.base.files import write_atomically
 from llamaduo.outcome import Outcome
 from llamaduo.outcome.runs import Named
-from llamaduo.report import comparison, curves, evaluation, figures, words
+from llamaduo.report import comparison, evaluation, figures, sheets, words
 from llamaduo.report.comparison import Difference
 from llamaduo.report.page import template
 from llamaduo.report.series import judges, readings
@@ -186,8 +186,6 @@ def write(runs: Sequence[Named], reports: Path) -> Path:
     """Write the page of a comparison; returns its path."""
     page = folder(runs, reports) / "report.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    made = [curves.by_volume(runs, metric) for metric in METRICS]
-    made += [curves.by_round(runs, metric) for metric in METRICS]
     html = template("compare.html.j2").render(
         runs=runs,
         names=[name_of(run.outcome) for run in runs],
@@ -196,8 +194,7 @@ def write(runs: Sequence[Named], reports: Path) -> Path:
         blocks=blocks(runs),
         differences=differences(runs),
         settings=comparison.settings(runs),
-        curves=curves.curves(runs),
-        charts=[chart for chart in made if chart is not None],
+        charts=[chart for sheet in sheets.of_runs(runs).values() for chart in sheet],
     )
     write_atomically(page, html)
     return page

@@ -1,34 +1,16 @@
-"""What a report says of cost: so far, a month on each side, when it pays back, and the picture."""
+"""What a report says of cost: so far, a month on each side, when it pays back, and the chart."""
 
-import math
 from collections.abc import Iterator
 
 from llamaduo.base.format import NOT_KNOWN, money
+from llamaduo.charts.shapes import Chart
+from llamaduo.cost import picture
 from llamaduo.cost.text import MOVES, chance, moved, pays_back
 from llamaduo.money.decision import CostDecision
 from llamaduo.money.energy import Energy
 from llamaduo.money.machine_time import MachineTime
 from llamaduo.money.spread import Band
 from llamaduo.outcome import CostFacts, Outcome
-from llamaduo.report.axes import (
-    BOTTOM,
-    HEIGHT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Chart,
-    Key,
-    Line,
-    Mark,
-    Scale,
-    Tick,
-    Tone,
-    nice,
-)
-
-LEFT = 46  # room for thousands of dollars
-SERVICE_DASH = "6 3"
-BAND_DASH = "1.5 3"
 
 
 def compute(taken: MachineTime | None) -> str:
@@ -108,84 +90,6 @@ def _band(found: Band | None, coin: str) -> str:
 
 
 def accumulated(outcome: Outcome) -> Chart | None:
-    """Accumulated cost of both sides by month with bands, and the break-even; None: undecided."""
+    """Return accumulated cost of both sides by month, and the break-even; None: undecided."""
     found = outcome.cost.decision
-    if found is None:
-        return None
-    across = Scale(0, len(found.months) - 1, LEFT, WIDTH - RIGHT)
-    most = max(max(_tops(found)), 0.01)
-    step = nice(most / 4)
-    up = Scale(0, step * math.ceil(most / step), HEIGHT - BOTTOM, TOP)
-    lines = [
-        *_side(found, "service", across, up),
-        *_side(found, "local", across, up),
-        *_crossing(found, across, up),
-    ]
-    last = found.months[-1]
-    says = (
-        f"after {last.month} months service {money(last.service_total, found.currency)}, local "
-        f"{money(last.local_total, found.currency)}; break-even: {pays_back(found)}"
-    )
-    return Chart(
-        key="accumulated",
-        title="accumulated cost, dollars",
-        says=says,
-        across="month",
-        x=across.ticks(max(1, nice(len(found.months) / 8))),
-        y=tuple(Tick(tick.at, _short(step * i)) for i, tick in enumerate(up.ticks(step))),
-        lines=tuple(lines),
-        legend=(
-            Key("service" + (" (nominal)" if found.nominal else ""), "service", 1.0, SERVICE_DASH),
-            Key(f"local, {found.hardware} × {last.servers}", "tuned", 1.0, ""),
-        ),
-        left=LEFT,
-    )
-
-
-def _tops(found: CostDecision) -> Iterator[float]:
-    for one in found.months:
-        for total, band in (
-            (one.service_total, one.service_band),
-            (one.local_total, one.local_band),
-        ):
-            high = None if band is None else band.high
-            yield float(total if high is None else max(total, high))
-
-
-def _side(found: CostDecision, side: str, across: Scale, up: Scale) -> Iterator[Line]:
-    tone: Tone = "service" if side == "service" else "tuned"
-    marks = []
-    for one in found.months:
-        total = one.service_total if side == "service" else one.local_total
-        words = f"{side}, month {one.month}: {money(total, found.currency)}"
-        marks.append(Mark(across(one.month), up(float(total)), None, None, words))
-    dash = SERVICE_DASH if side == "service" else ""
-    yield Line(tuple(marks), tone, dots=False, dash=dash)
-    for end in ("low", "high"):
-        bounds = []
-        for one in found.months:
-            band = one.service_band if side == "service" else one.local_band
-            at = None if band is None else (band.low if end == "low" else band.high)
-            if at is not None:
-                bounds.append(Mark(across(one.month), up(max(0.0, float(at))), None, None, ""))
-        if len(bounds) == len(found.months):
-            yield Line(tuple(bounds), tone, dots=False, fade=0.55, dash=BAND_DASH)
-
-
-def _crossing(found: CostDecision, across: Scale, up: Scale) -> Iterator[Line]:
-    if found.break_even is None or found.break_even > len(found.months) - 1:
-        return
-    at = float(found.break_even)
-    before = min(int(at), len(found.months) - 2)
-    start, end = (float(found.months[place].service_total) for place in (before, before + 1))
-    y = start + (at - before) * (end - start)
-    words = f"pays back after {at:.2f} months"
-    yield Line((Mark(across(at), up(y), None, None, words),), "base", joined=False)
-
-
-def _short(value: float) -> str:
-    """A tick of dollars in little room."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
+    return None if found is None else picture.accumulated([found])

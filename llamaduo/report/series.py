@@ -1,7 +1,6 @@
-"""What figures show, as data: by judge and by volume, out of one outcome or several.
+"""The data of the charts by judge and by volume, out of one outcome or several.
 
-Both the page's own charts and the files for papers are drawn from these. Which figure of the paper
-each goes with is in docs/report.md.
+Which figure of the paper each chart goes with is in docs/report.md.
 """
 
 from collections.abc import Iterable, Sequence

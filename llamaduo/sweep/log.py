@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from llamaduo import records
 from llamaduo.base.redact import redacted
 from llamaduo.config import Experiment, MlflowTrackingConfig
+from llamaduo.sweep import pictures
 from llamaduo.sweep.study import ERROR, MEASURES, Study
 from llamaduo.tracking import Run
 
@@ -63,7 +64,7 @@ class Record:
         self.run.metrics({f"sweep/{k}": v for k, v in values.items()}, step=trial.number)
 
     def end(self) -> None:
-        """Counts, the table of trials, the best ones, and pictures where there is a place."""
+        """Counts, the table of trials, the best ones, and charts where there is a place."""
         trials = self.study.trials()
         states = [t.state.name.lower() for t in trials]
         self.run.metrics({f"sweep/{name}": states.count(name) for name in ("pruned", "fail")})
@@ -77,8 +78,6 @@ class Record:
                 encoding="utf-8",
             )
             if isinstance(self.base.tracking, MlflowTrackingConfig):
-                from llamaduo.sweep import pictures
-
                 pictures.draw(self.study, folder)
             self.run.files(folder, "study")
 

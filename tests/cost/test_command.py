@@ -35,8 +35,7 @@ def test_the_papers_table_and_figure_come_out_of_one_command(tmp_path: Path) -> 
     assert all(len(line) <= WIDTH for line in lines[:-1])
     folder = tmp_path / "mlruns" / "costs" / "paper_table2"
     assert lines[-1].startswith("picture")
-    assert sorted(path.name for path in folder.iterdir()) == ["accumulated.png", "accumulated.svg"]
-    assert (folder / "accumulated.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in folder.iterdir()] == ["accumulated.svg"]
     svg = (folder / "accumulated.svg").read_text()
     for words in ("A  1.74", "B  2.22", "C  12.35", "light: service", "heavy: local"):
         assert words in svg
@@ -50,6 +49,24 @@ def test_the_same_decision_gives_the_same_picture(tmp_path: Path, capsys) -> Non
     for path in one.iterdir():
         assert path.read_bytes() == (two / path.name).read_bytes()
     assert capsys.readouterr().out.count("accumulated.svg") == 2
+
+
+def test_pdf_and_png_are_made_for_those_who_ask(tmp_path: Path, capsys) -> None:
+    cost(at(tmp_path, "+scenario=light", "draws=200", "figures=true"))
+    folder = tmp_path / "costs" / "light"
+    assert (folder / "accumulated.pdf").read_bytes().startswith(b"%PDF")
+    assert (folder / "accumulated.png").read_bytes().startswith(b"\x89PNG")
+    assert capsys.readouterr().out.count("accumulated.") == 3
+
+
+def test_without_the_library_nothing_is_printed_or_written(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(ConfigError, match=r"pip install 'llamaduo\[figures\]'"):
+        cost(at(tmp_path, "+scenario=light", "draws=200", "figures=true"))
+    assert capsys.readouterr().out == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_csv_has_each_month_of_each_case(tmp_path: Path, capsys) -> None:

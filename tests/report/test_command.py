@@ -70,13 +70,13 @@ def test_runs_side_by_side_with_page_and_figures(place: Path) -> None:
     page = place / line.split()[-1]
     assert "The figures can not be compared" in Reader(page.read_text(encoding="utf-8")).words
     figures = {path.name for path in (page.parent / "figures").iterdir()}
-    assert figures >= {"density.pdf", "density.png", "volume.png", "rounds.pdf"}
+    assert figures == {"density.svg", "volume.svg", "rounds.svg"}
     for other in known(place / "mlruns" / "reports"):
         assert other.parent.name == "reports"  # a comparison is no run
 
 
 def test_review_is_written_annotated_and_read_back_into_the_page(place: Path) -> None:
-    words = ("runs=panel", "tracking=memory", "figures=false")
+    words = ("runs=panel", "tracking=memory")
     out = said(report(place, *words, "review=mine.jsonl", "by=disagreement", "cases=4"))
     assert "4 cases in mine.jsonl" in out
     path = place / "mine.jsonl"
@@ -155,11 +155,16 @@ def test_figures_are_kept_with_mlflow_by_the_run_and_by_the_command(tmp_path: Pa
     exp = composed("+experiment=summarize", *FAKES, "tracking=mlflow", *words)
     outcome = run(exp, command="python -m llamaduo", say=lambda line: None)
     (own,) = (home / "artifacts" / "summarize").glob(f"{outcome.run_id}/artifacts/figures")
-    names = {"density.pdf", "density.png", "volume.pdf", "volume.png", "rounds.pdf", "rounds.png"}
-    assert {path.name for path in own.iterdir()} == names
-    said(report(tmp_path, "runs=kept"))
+    names = {"rounds", "spread", "density", "volume", "cost"}
+    assert {path.name for path in own.iterdir()} == {f"{name}.svg" for name in names}
+    said(report(tmp_path, "runs=kept", "figures=true"))
     (again,) = (home / "artifacts" / "reports").glob("*/artifacts/figures")
-    assert {path.name for path in again.iterdir()} == names
+    kinds = ("svg", "pdf", "png")
+    assert {path.name for path in again.iterdir()} == {
+        f"{n}.{kind}" for n in names for kind in kinds
+    }
+    for name in names:
+        assert (again / f"{name}.svg").read_bytes() == (own / f"{name}.svg").read_bytes()
     with closing(sqlite3.connect(home / "mlflow.db")) as database:
         tags = database.execute("select value from tags where key = 'llamaduo.runs'").fetchall()
     assert tags == [(outcome.run_id,)]

@@ -103,8 +103,8 @@ def test_a_sweep_is_one_run_above_its_migrations(folder, capsys):
     history = folder.client.get_metric_history(top.info.run_id, "sweep/similarity")
     assert sorted(point.step for point in history) == [0, 1, 2, 3, 4]
     study = Path(top.info.artifact_uri) / "study"
-    for name in ("history.png", "parallel.png"):
-        assert (study / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("history.svg", "parallel.svg"):
+        assert "similarity" in (study / name).read_text(encoding="utf-8")
     rows = json.loads((study / "trials.json").read_text())
     assert [row["params"]["hparams.learning_rate"] for row in rows][:3] == [2e-3, 2e-2, 1e-1]
     *trials, best = folder.runs(top.info.run_id)
@@ -183,7 +183,7 @@ def test_a_pruned_trial_is_tagged_and_leaves_no_checkpoints(folder):
     assert not list((folder.home / "stages").glob("*.part"))
     rows = json.loads((Path(top.info.artifact_uri) / "study" / "trials.json").read_text())
     assert [row["state"] for row in rows] == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert (Path(top.info.artifact_uri) / "study" / "reports.png").exists()
+    assert (Path(top.info.artifact_uri) / "study" / "reports.svg").exists()
 
 
 def test_a_front_of_score_and_cost(folder):
@@ -192,7 +192,7 @@ def test_a_front_of_score_and_cost(folder):
     assert folder.sweep(*shipped, "hydra/sweeper=optuna") == 0
     [top] = folder.runs()
     study = Path(top.info.artifact_uri) / "study"
-    assert (study / "pareto.png").exists()
+    assert (study / "pareto.svg").exists()
     rows = json.loads((study / "trials.json").read_text())
     for row in rows:
         measures = row["measures"]
