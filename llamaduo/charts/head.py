@@ -12,8 +12,8 @@ Tone: TypeAlias = Literal[
     "tuned", "base", "service", "run1", "run2", "run3", "run4", "run5", "run6"
 ]
 
-TITLE, SMALL = 13, 11  # pixels of the fonts; chart.css has the same
-TITLE_LINE, LINE = 17, 15
+TITLE, SMALL = 14, 12  # pixels of the fonts; chart.css has the same
+TITLE_LINE, LINE = 18, 16
 SAMPLE, PATCH = 26, 10  # widths of the piece of line, or the patch, before an entry
 BESIDE = 5  # between that and the words
 GAP = 12  # between entries
@@ -61,7 +61,7 @@ class Head:
 def head_of(title: str, legend: Sequence[Key], width: int) -> Head:
     """Return the title and the entries of a legend in lines of at most that width."""
     titles = broken(title, width, TITLE)
-    y, x = TITLE_LINE * len(titles) - 4, 0.0
+    y, x = TITLE_LINE * len(titles) - 3, 0.0
     entries: list[Entry] = []
     free = True  # nothing stands on the line yet
     for key in legend:

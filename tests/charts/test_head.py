@@ -25,9 +25,9 @@ def test_entries_stand_apart_and_within_the_width(words: list[str]) -> None:
         for i, line in enumerate(entry.lines):
             end = entry.words + width_of(line, SMALL)
             assert end <= 340.1
-            assert entry.x >= right.get(entry.y + 15 * i, 0.0)
-            right[entry.y + 15 * i] = end
-            assert entry.y + 15 * i < head.height
+            assert entry.x >= right.get(entry.y + 16 * i, 0.0)
+            right[entry.y + 16 * i] = end
+            assert entry.y + 16 * i < head.height
 
 
 def test_a_long_title_takes_more_lines_and_more_height() -> None:
