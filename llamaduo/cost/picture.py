@@ -139,7 +139,9 @@ def _own(decisions: Sequence[CostDecision]) -> list[Crossing]:
     ]
 
 
-def _crossing(crossing: Crossing, found: CostDecision, across: Scale, up: Scale) -> tuple[Mark, Text]:
+def _crossing(
+    crossing: Crossing, found: CostDecision, across: Scale, up: Scale
+) -> tuple[Mark, Text]:
     at = float(crossing.months)
     before = min(int(at), len(found.months) - 2)
     start, end = (float(found.months[place].service_total) for place in (before, before + 1))
