@@ -81,20 +81,6 @@ def check(document: Document, section: str, *, without: frozenset[str] = frozens
     assert names - there - without == set()
 
 
-def test_a_migration(fake_experiment: Callable[..., Experiment], printed) -> None:
-    exp = fake_experiment("format=json", "gate.ratio=0.1")
-    assert main.migrate(exp) is not None
-    document = printed()
-    check(document, "The main command")
-    assert document["result"] == "qualified"
-    assert document["seed"] == exp.seed
-    assert {system["role"] for system in document["systems"]} >= {"tuned", "base", "service"}
-    kept = json.loads(Path(document["outcome"]).read_text(encoding="utf-8"))
-    assert kept["run_id"] == document["run"]
-    assert "format" not in kept["config"]
-    assert Path(document["report"]).is_file()
-
-
 def test_a_plan(fake_experiment: Callable[..., Experiment], printed) -> None:
     assert main.migrate(fake_experiment("format=json", "dry_run=true")) is None
     document = printed()
@@ -173,12 +159,19 @@ def test_the_doctor_says_what_lacks_and_then_complains(tmp_path: Path) -> None:
     assert document["missing"] == f"service=gpt_4o needs {chosen['lacks'][0]}"
 
 
-def test_only_the_document_is_on_standard_output(tmp_path: Path) -> None:
-    words = ("+experiment=summarize", *FAKES, "tracking=memory", "format=json")
+def test_a_migration_prints_its_outcome_and_nothing_else(tmp_path: Path) -> None:
+    words = ("+experiment=summarize", *FAKES, "tracking=memory", "gate.ratio=0.1", "format=json")
     done = called("llamaduo", tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["local"] == "fake"
     assert "finetune" in done.stderr
+    document = json.loads(done.stdout)
+    check(document, "The main command")
+    assert document["result"] == "qualified"
+    assert {system["role"] for system in document["systems"]} >= {"tuned", "base", "service"}
+    kept = json.loads((tmp_path / document["outcome"]).read_text(encoding="utf-8"))
+    assert kept["run_id"] == document["run"]
+    assert "format" not in kept["config"]
+    assert (tmp_path / document["report"]).is_file()
 
 
 def test_a_sweep_refuses_it(tmp_path: Path) -> None:
