@@ -40,13 +40,13 @@ SHOWN = ("tuned", "base", "service")
 
 
 def each(chart: Callable[[Outcome, Metric], Chart | None], outcome: Outcome) -> list[Chart]:
-    """One chart for each metric that there is something to show of."""
-    made = [chart(outcome, metric) for metric in METRICS]
-    return [one for one in made if one is not None]
+    """Return one chart for each metric that there is something to show of."""
+    charts = [chart(outcome, metric) for metric in METRICS]
+    return [drawn for drawn in charts if drawn is not None]
 
 
 def by_round(outcome: Outcome, metric: Metric) -> Chart | None:
-    """A metric's mean on dev in each round, with its interval, and the service's own level.
+    """Return a metric's mean on dev by round, with its interval, and the service's own level.
 
     None where no round has scores; a round without any leaves a gap.
     """
@@ -80,7 +80,7 @@ def by_round(outcome: Outcome, metric: Metric) -> Chart | None:
 
 
 def losses(outcome: Outcome) -> Chart | None:
-    """Training loss by step, a line per round; None where nothing was recorded."""
+    """Return training loss by step, a line for each round; None where nothing was recorded."""
     rows = {
         one.number: [(step, loss) for step, loss in one.losses if math.isfinite(loss)]
         for one in outcome.rounds
@@ -119,7 +119,7 @@ def losses(outcome: Outcome) -> Chart | None:
 
 
 def distribution(outcome: Outcome, metric: Metric) -> Chart | None:
-    """How the scores of the single answers on test are spread, a row of bars per system.
+    """Return the spread of single answers' scores on test, a row of bars for each system.
 
     The height of a bar is its share of the system's answers, on one scale for all rows.
     """
@@ -159,7 +159,7 @@ def distribution(outcome: Outcome, metric: Metric) -> Chart | None:
 
 
 def by_prompt(outcome: Outcome, metric: Metric) -> Chart | None:
-    """Each test prompt's mean, from lowest to highest, with the range of the answers to it.
+    """Return each test prompt's mean, from lowest to highest, with the range of its answers.
 
     Beside tuned stands base on the same prompts. Of very many prompts some are shown, at even
     distances.

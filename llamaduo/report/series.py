@@ -35,7 +35,7 @@ class Point:
     coverage_70: int
 
     def of(self, metric: Metric) -> Estimate:
-        """The mean in one metric."""
+        """Return the mean in one metric."""
         return self.similarity if metric == "similarity" else self.precision
 
 
@@ -56,7 +56,7 @@ class Series:
 
 
 def readings(outcome: Outcome) -> tuple[Reading, ...]:
-    """The readings of an outcome; of one that was kept without, those of test that it implies."""
+    """Return the readings of an outcome; where none were kept, those of test that it implies."""
     if outcome.readings:
         return outcome.readings
     pool = next((one.pool for one in outcome.rounds if one.number == outcome.best), 0)
@@ -75,18 +75,18 @@ def readings(outcome: Outcome) -> tuple[Reading, ...]:
 
 
 def judges(runs: Sequence[Named]) -> list[str]:
-    """The judges of all runs, in the order in which they first appear."""
+    """Return the judges of all runs, in the order in which they first appear."""
     return list(dict.fromkeys(r.judge for run in runs for r in readings(run.outcome)))
 
 
 def split_shown(runs: Sequence[Named]) -> str:
-    """Where curves by volume come from: dev, as it has every round; for several runs, test."""
+    """Return the split that curves by volume show: dev of one run, with all rounds; else test."""
     alone = len(runs) == 1 and any(r.split == "dev" for r in readings(runs[0].outcome))
     return "dev" if alone else "test"
 
 
 def spreads(runs: Sequence[Named], judge: str, metric: Metric) -> list[Spread]:
-    """One curve for each volume of the tuned model, least first; no scores, no curve."""
+    """Return a curve for each volume of the tuned model, least first; no scores, no curve."""
     split, found = split_shown(runs), []
     for number, run in enumerate(runs):
         for one in readings(run.outcome):
@@ -100,7 +100,7 @@ def spreads(runs: Sequence[Named], judge: str, metric: Metric) -> list[Spread]:
 
 
 def series(runs: Sequence[Named]) -> list[Series]:
-    """A line for each run and judge that has something to show."""
+    """Return a line for each run and judge that has something to show."""
     all_judges, found = judges(runs), []
     several = len(all_judges) > 1
     for number, run in enumerate(runs):
