@@ -1,4 +1,4 @@
-# summarize: the main job   test: what CI runs   ui: MLflow on mlruns/   clean: all but mlruns/
+# summarize: the main job   test, test-slow: what CI runs   ui: MLflow on mlruns/   clean: all but mlruns/
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	-c constraints.txt
 
-.PHONY: summarize test install install-dev ui clean
+.PHONY: summarize test test-slow install install-dev ui clean
 
 summarize: install
 	$(BIN)/python -m llamaduo +experiment=summarize $(ARGS)
@@ -18,7 +18,10 @@ test: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow' $(ARGS)
+
+test-slow: install-dev
+	$(BIN)/pytest -n auto --dist loadgroup -m slow $(ARGS)
 
 install: $(VENV)/installed
 install-dev: $(VENV)/installed-dev

@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from llamaduo.config import Experiment
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each take all cores for torch wait for one another more than they work.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# As the launcher does: imports leave a million objects, among which there is nothing to be freed.
+gc.set_threshold(50_000, 20, 20)
 
 # rouge-score brings absl, whose handler closes the stream that it was made with when Hydra sets up
 # logging anew. It spares this one, and pytest's own, which it would else have, is of use later.

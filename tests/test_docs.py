@@ -112,8 +112,8 @@ def commands() -> dict[Command, str]:
     for path in CONFIGURATIONS:
         text = path.read_text(encoding="utf-8")
         for line in re.findall(r"(?:echo \S+ \| )?python -m llamaduo.*", text):
-            if (command := command_of(line.rstrip("."))) is not None:
-                shown.setdefault(command, name_of(path))
+            if (found := command_of(line.rstrip("."))) is not None:
+                shown.setdefault(found, name_of(path))
     return shown
 
 

@@ -204,7 +204,7 @@ def test_a_live_service_and_an_llm_as_judge(lab: Lab, monkeypatch: pytest.Monkey
         ).fingerprint,
         "anchor": anchor(scores, train[:ANCHORED]).fingerprint,
         "judge": assess(scores, dev, recorded, confidence=0.95, seed=1).fingerprint,
-        "request for a verdict": scores.requests(item, range(1))[0].key,
+        "request for a verdict": scores.requests(item, range(1))[0].key,  # type: ignore[attr-defined]
         "request for an answer": request_of(dev[0].prompt, max_tokens=most).key,
         "endpoint": fingerprint(
             "service", dict(service.build(endpoint.service, context_of(endpoint)).identity)

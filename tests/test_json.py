@@ -22,7 +22,7 @@ from llamaduo.champion import MODEL_CODE
 from llamaduo.config import Experiment
 from llamaduo.cost.command import cost
 from llamaduo.report.command import Report, report
-from llamaduo.testing.tracker import bundle
+from llamaduo.testing.bundle import bundle
 from llamaduo.tracking import MemoryTracker
 
 Document = dict[str, Any]

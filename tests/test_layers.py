@@ -90,7 +90,7 @@ def modules(path: Path) -> Iterator[str]:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if _file_of(inner) else node.module
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+            yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from re.findall(r"from (llamaduo[\w.]*) import", node.value)  # code in a string
 

@@ -66,7 +66,7 @@ class Slowed:
 def stop(process: "Running | subprocess.Popen[str]", number: int) -> tuple[int, str, str]:
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
+    return process.wait(), out, err
 
 
 def way_to_go_on(said: str) -> list[str]:

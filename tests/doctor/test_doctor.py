@@ -223,8 +223,8 @@ def test_memory_is_weighed_by_model_precision_and_device():
         exp = composed("local=gemma_7b", f"hparams={hparams}")
         lacks = needs.of_local(exp, machine(GIB, gpu(free * GIB))).lacks
         assert not any("memory" in lack for lack in lacks)
-    lacks = needs.of_local(composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB)))
-    assert "of GPU memory" in lacks.lacks[0]
+    state = needs.of_local(composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB)))
+    assert "of GPU memory" in state.lacks[0]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,10 @@ def verdict(judge, answer, **kinds):
 
 
 class TestContract(JudgeContract):
-    pass
+    @pytest.fixture
+    def pairs(self, pairs):
+        """A quarter: each is read some ten times."""
+        return pairs[::4]
 
 
 # ---------------------------------------------------------------- the shipped pairs

@@ -10,7 +10,6 @@ from support.experiments import composed
 from support.standin import PRICE, Standin, Wire
 
 from llamaduo.base.errors import BudgetReached, ConfigError
-from llamaduo.config import LlmJudgeConfig
 from llamaduo.judge import Item
 from llamaduo.judge.llm import FORM, PROMPTS, JudgePrompt, LlmJudge, read
 from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Response, Verdict
@@ -26,7 +25,7 @@ TASK = "Summarise: the lift in block 4 is out until Tuesday, as a cable frayed. 
 JUDGE = composed("judge=llm", "service@judge.client=fake").judge
 
 
-def config(**changes) -> LlmJudgeConfig:
+def config(**changes):
     return JUDGE.model_copy(update=changes)
 
 

@@ -84,7 +84,7 @@ def test_a_journal_of_a_killed_attempt_is_not_played_on_the_next(tmp_path, monke
     """As an older llamaduo, or another MLflow, can have left one."""
     monkeypatch.setenv("LLAMADUO_CACHE", str(tmp_path / "cache"))
     config = MlflowTrackingConfig(kind="mlflow", home=tmp_path / "first", uri=None, run_name=None)
-    _ = build(config).client
+    _ = build(config).client  # type: ignore[attr-defined]
     home = tmp_path / "mlruns"
     home.mkdir()
     part = home / "mlflow.db.part"

@@ -26,7 +26,11 @@ def stage(system: str = "", **identity) -> Stage[Artifact]:
 
 
 def said(lab: Lab) -> list[str]:
-    return [line.strip() for line in lab.say.__self__ if "not reused" in line]
+    return [
+        line.strip()
+        for line in lab.say.__self__  # type: ignore[attr-defined]
+        if "not reused" in line
+    ]
 
 
 def test_the_settings_that_differ_are_named_with_both_values(lab):

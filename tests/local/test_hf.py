@@ -346,8 +346,8 @@ def scripted(tokens: list[list[int]]) -> Any:
             place = torch.arange(len(input_ids), dtype=torch.float32)[:, None, None, None]
             row = past_key_values.update(place, place, 0)[0][:, 0, 0, 0].long()
             logits = torch.zeros(len(row), 1, self.config.vocab_size)
-            for place, which in enumerate(row.tolist()):
-                logits[place, 0, tokens[which][self.step]] = 1.0
+            for at, which in enumerate(row.tolist()):
+                logits[at, 0, tokens[which][self.step]] = 1.0
             self.step += 1
             return type("Output", (), {"logits": logits})
 

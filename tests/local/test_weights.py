@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.toy_wheel import CONFIG, MODEL, SMOLLM2, toy_wheel, wheel_file
 
+from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import WeightsError
 from llamaduo.local import weights
 
@@ -37,7 +38,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def kept() -> list[str]:
-    return sorted(p.name for p in weights.cache_folder().iterdir() if p.suffix != ".lock")
+    return sorted(p.name for p in cache_folder().iterdir() if p.suffix != ".lock")
 
 
 def test_without_an_index_the_message_names_the_package_and_the_way_out(index: Path):
@@ -158,5 +159,7 @@ def test_the_known_wheel_is_a_model_that_knows_something():
     ids = tokenizer.apply_chat_template(
         asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
-    tokens = model.generate(**ids, max_new_tokens=12, do_sample=False)
+    tokens = model.generate(  # type: ignore[misc]
+        **ids, max_new_tokens=12, do_sample=False
+    )
     assert "Paris" in tokenizer.decode(tokens[0, ids["input_ids"].shape[1] :])

@@ -243,7 +243,9 @@ def test_the_budget_is_held_against_the_estimate(fake_experiment, server, cap, s
 
 def test_between_low_and_high_the_high_one_exceeds_the_budget(fake_experiment, server):
     exp = fake_experiment(*live(server))
-    low, _, high = plan(exp).usd()
+    usd = plan(exp).usd()
+    assert usd is not None
+    low, _, high = usd
     between = fake_experiment(*live(server), f"budget.usd={(low + high) / 2:.2f}")
     assert "the high estimate exceeds what is left: the run would stop there" in told(between)
 

@@ -49,7 +49,7 @@ def test_bands_hold_the_break_evens_of_the_range() -> None:
     assert band is not None
     ends = [decided(a_case(input_tokens=WIDE[end])).break_even for end in ("high", "low")]
     assert None not in ends
-    assert ends[0] < band.low < band.median < band.high < ends[1]  # type: ignore[operator]
+    assert ends[0] < band.low < band.median < band.high < ends[1]
     assert found.pays_back == 1.0
     month = found.months[12]
     assert month.local_band is not None

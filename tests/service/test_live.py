@@ -137,14 +137,14 @@ class TestNothingIsPaidTwice:
             with opened(tmp_path) as (ledger, _):
                 kept = ledger.look_up([row["key"] for row in _answers(tmp_path)])
             assert outcome.text in {answer.text for answer in kept.values()}
-        outcomes.close()
+        outcomes.close()  # type: ignore[attr-defined]
 
     def test_closed_early_it_keeps_what_came_in_and_lets_go(self, server, tmp_path):
         server.script = lambda seen: FAULTS["ok"] if seen.text < "row 3" else Fault(wait=20)
         live = service(server.url, tmp_path)
         outcomes = live.complete(rows(8))
         next(outcomes)
-        outcomes.close()
+        outcomes.close()  # type: ignore[attr-defined]
         assert live.counts.expired + len(_answers(tmp_path)) == live.counts.sent
         with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:
             assert transaction.in_flight(live._policy.service) == {}
@@ -331,7 +331,7 @@ class TestLimits:
         began = time.monotonic()
         next(outcomes)
         assert len([s for s in server.seen if s.time < began + 0.4]) <= 8
-        outcomes.close()
+        outcomes.close()  # type: ignore[attr-defined]
 
 
 class TestThePurse:
@@ -399,7 +399,7 @@ class TestThePurse:
 
     def test_a_cap_wants_a_price(self, server, tmp_path):
         live = LiveService(
-            config(server.url), ServiceContext(tmp_path, {}, "p", Decimal(1)), lambda: None, None
+            config(server.url), ServiceContext(tmp_path, {}, "p", Decimal(1)), pytest.fail, None
         )
         with pytest.raises(ConfigError, match=r"service\.price"):
             list(live.complete(rows(1)))

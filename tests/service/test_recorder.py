@@ -11,7 +11,7 @@ from support.toy_service import serving
 from llamaduo import service as services
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import RecordedServiceConfig
-from llamaduo.migration import loop
+from llamaduo.migration import systems
 from llamaduo.records import Message, read_jsonl
 from llamaduo.run import run
 from llamaduo.service import Completion, Failure, Request
@@ -148,13 +148,12 @@ def test_a_whole_migration_is_recorded_and_replayed_with_the_same_figures(
     fake_experiment, tmp_path, monkeypatch
 ):
     path = tmp_path / "r.jsonl"
-    build = services.build
 
     def recording(config, setting):
-        built = build(config, setting)
+        built = services.build(config, setting)
         return Recorder(built, path) if config.kind == "fake" else built
 
-    monkeypatch.setattr(loop.services, "build", recording)
+    monkeypatch.setattr(systems, "build_service", recording)
     live = run(fake_experiment(), command="x", say=lambda line: None)
     home = f"tracking.home={tmp_path / 'again'}"
     words = ["service=recorded", f"service.recording={path}", home]

@@ -80,8 +80,10 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     "gemini/gemini-3.8-flash": {},
     "openrouter/maker/model": {},
 }
-BY_ALL = ("429 after", "500", "503", "529", "expired key", "bad request", "speaks of rate limits")
-BY_ALL += ("hang", "half a body", "invalid json", "wrong schema")
+BY_ALL: tuple[str, ...] = (
+    *("429 after", "500", "503", "529", "expired key", "bad request", "speaks of rate limits"),
+    *("hang", "half a body", "invalid json", "wrong schema"),
+)
 
 
 @pytest.mark.parametrize("model", PROVIDERS)

@@ -130,6 +130,7 @@ def test_anchors_are_judged_once_each_and_their_bill_is_kept(tmp_path):
 @pytest.mark.parametrize("row", ["verdict", "failure"])
 def test_rows_of_judges_without_a_bill_are_written_as_before(row):
     facts = {"prompt_id": "p", "k": 0, "judge": "j", "version": "1"}
+    made: Verdict | JudgeFailure
     if row == "verdict":
         made = Verdict(**facts, similarity=1, precision=2, reason="so")
     else:

@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llamaduo.records import JudgeFailure, Verdict
-from llamaduo.stats.intervals import sign_flips
+from llamaduo.stats.intervals import estimate, sign_flips
 from llamaduo.stats.scores import (
     TableCell,
     compare,
     difference,
-    estimate,
     p_match,
     prompt_means,
     ratio,

@@ -10,7 +10,6 @@ Run as a script, this file is the process that forks.
 
 import atexit
 import importlib
-import importlib.util
 import json
 import os
 import pkgutil
@@ -36,12 +35,10 @@ SKIPPED = r"llamaduo\.(local|testing|service\.litellm|champion\.mlflow_model)\b|
 # What commands on fakes import as they go.
 LATE = (
     *("llamaduo.local.fake", "llamaduo.local.early_stopping", "alembic.command", "alembic.config"),
-    *("antlr4.LL1Analyzer", "hydra.core.plugins", "pyarrow.dataset", "scipy.stats", "pynvml"),
-    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "fontTools.subset"),
-    *("matplotlib.figure", "PIL.PngImagePlugin"),
+    *("antlr4.LL1Analyzer", "hydra.core.plugins", "pyarrow.dataset", "pynvml", "scipy.stats"),
 )
 # Libraries read these when they are imported.
-READ_AT_IMPORT = re.compile(r"PYTHON|LD_|OMP_|HF_|TRANSFORMERS_|MLFLOW_|MPL")
+READ_AT_IMPORT = re.compile(r"PYTHON|LD_|OMP_|HF_|TRANSFORMERS_|MLFLOW_")
 
 
 @dataclass(frozen=True)
@@ -231,8 +228,7 @@ def _import_everything() -> None:
         if not re.match(SKIPPED, module.name):
             importlib.import_module(module.name)
     for name in LATE:
-        if importlib.util.find_spec(name.partition(".")[0]) is not None:
-            importlib.import_module(name)
+        importlib.import_module(name)
     from hydra.core.plugins import Plugins
 
     Plugins.instance()

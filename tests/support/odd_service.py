@@ -25,3 +25,6 @@ class OddService:
                 yield odd.model_copy(update={"request_id": request.id})
             else:
                 yield self.answer(request, odd)
+
+    def answer(self, request, text):
+        raise NotImplementedError

@@ -72,4 +72,4 @@ def prepare(detail: dict[str, str]) -> None:
         return fast_end(self, run_id, status, **kwargs)
 
     FakeLocal.train = train  # type: ignore[method-assign]
-    MlflowClient.set_terminated = set_terminated  # type: ignore[method-assign]
+    MlflowClient.set_terminated = set_terminated  # type: ignore[method-assign, assignment]

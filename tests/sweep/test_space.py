@@ -8,10 +8,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from llamaduo.base.errors import ConfigError
-from llamaduo.sweep.space import parse
+from llamaduo.sweep.space import Param, parse
 
 READER = OverridesParser.create()
 TEXTS = st.text(
@@ -41,17 +41,22 @@ def read(word):
     return READER.parse_override(word).value()
 
 
+def choices(param: Param) -> tuple[object, ...]:
+    assert isinstance(param.distribution, CategoricalDistribution)
+    return param.distribution.choices
+
+
 def test_nothing_is_an_option_like_any_other():
     [param] = parse({"x": "choice(null,5)"}, []).params.values()
-    assert [read(param.word(one)) for one in param.distribution.choices] == [None, 5]
+    assert [read(param.word(one)) for one in choices(param)] == [None, 5]
 
 
 @given(st.lists(TEXTS | PLAIN | NESTED, min_size=2, max_size=6, unique_by=lambda v: spelled(v)))
 def test_every_option_of_a_choice_comes_back_as_it_was_given(values):
     line = "choice(" + ",".join(map(spelled, values)) + ")"
     [param] = parse({"hparams.x": line}, []).params.values()
-    assert len(param.distribution.choices) == len(values)
-    for choice, value in zip(param.distribution.choices, values, strict=True):
+    assert len(choices(param)) == len(values)
+    for choice, value in zip(choices(param), values, strict=True):
         key, _, _ = (word := param.word(choice)).partition("=")
         assert key == "hparams.x"
         back = read(word)
@@ -64,20 +69,20 @@ def test_every_option_of_a_choice_comes_back_as_it_was_given(values):
 def test_an_option_is_found_again_by_its_plain_value(values):
     line = "choice(" + ",".join(map(spelled, values)) + ")"
     [param] = parse({"x": line}, []).params.values()
-    for choice, value in zip(param.distribution.choices, values, strict=True):
+    for choice, value in zip(choices(param), values, strict=True):
         found = param.given(value)
         assert found == choice or param.native(found) == value
 
 
 def test_texts_with_commas_and_quotes_are_one_option_each():
     [param] = parse({"x": "choice('a,b','c,d',\"it's\")"}, []).params.values()
-    assert param.distribution.choices == ("a,b", "c,d", "it's")
-    assert [read(param.word(one)) for one in param.distribution.choices] == ["a,b", "c,d", "it's"]
+    assert choices(param) == ("a,b", "c,d", "it's")
+    assert [read(param.word(one)) for one in choices(param)] == ["a,b", "c,d", "it's"]
 
 
 def test_a_number_and_the_same_digits_as_text_are_two_options():
     [param] = parse({"x": "choice(1,true,'1')"}, []).params.values()
-    assert [read(param.word(one)) for one in param.distribution.choices] == [1, True, "1"]
+    assert [read(param.word(one)) for one in choices(param)] == [1, True, "1"]
 
 
 @given(st.integers(-50, 50), st.integers(1, 60), st.integers(1, 9))
@@ -116,7 +121,7 @@ def test_a_word_pins_a_parameter_and_another_range_replaces_it():
     params = {"hparams.r": "choice(4,8)", "hparams.epochs": "choice(1,2)", "hparams.alpha": None}
     space = parse(params, ["seed=7", "hparams.r=16", "hparams.epochs=1,2,3"])
     assert list(space.params) == ["hparams.epochs"]
-    assert space.params["hparams.epochs"].distribution.choices == (1, 2, 3)
+    assert choices(space.params["hparams.epochs"]) == (1, 2, 3)
     assert space.words({"hparams.epochs": 2}) == [
         "hparams.alpha=null",
         "seed=7",
