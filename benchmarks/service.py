@@ -385,7 +385,7 @@ def ledger(rows: int, times: int) -> None:
         for _ in range(times):
             random.shuffle(keys)
             start_at = time.perf_counter()
-            with opened(folder) as (made, owner), owner.alive(lambda dead: None):
+            with opened(folder) as (made, owner), owner.held(lambda dead: None):
                 made.look_up(keys[:1])
                 opening = time.perf_counter() - start_at
                 some = keys[:20_000]

@@ -68,13 +68,14 @@ def caller() -> "Caller | None":
 
 def main() -> None:
     """Run the command line."""
-    with signals.clean(resumes=True):  # from the first moment: the imports take one, too
+    with signals.handled(resumes=True):  # from the first moment: the imports take one, too
         from llamaduo import cli
         from llamaduo.config import Experiment
 
-        if any(re.fullmatch(DRY, word, re.I) for word in sys.argv[1:]):
-            cli.leave_no_trace()
-        cli.launch("config", Experiment, migrate, caller=caller)
+        words = sys.argv[1:]
+        if any(re.fullmatch(DRY, word, re.I) for word in words):
+            words += cli.NO_TRACE
+        cli.launch("config", Experiment, migrate, words=words, caller=caller)
 
 
 if __name__ == "__main__":

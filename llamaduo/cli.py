@@ -1,8 +1,8 @@
 """The one launcher: Hydra composes, pydantic validates, and a message or a result comes out.
 
 Only this file and `llamaduo/sweep/` know Hydra. Exit codes: 0; 2 for an error that the user can
-mend; 130 or 143 when interrupted, 141 when nobody reads the output. Any other failure is
-llamaduo's own and keeps its traceback.
+mend; 130 or 143 when interrupted, 141 when nobody reads the output. Any other failure is a fault
+of llamaduo's and keeps its traceback.
 """
 
 import difflib
@@ -11,7 +11,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, get_args
 
@@ -28,7 +29,14 @@ from llamaduo.base.errors import ConfigError, LlamaduoError
 from llamaduo.base.files import write_atomically
 
 C = TypeVar("C", bound=BaseModel)
-#: Calls a job for somebody who waits for its result, and takes its errors.
+#: Words with which Hydra writes nothing.
+NO_TRACE = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=disabled",
+    "hydra/hydra_logging=disabled",
+)
+#: Calls a job for a sweep that waits for its result and handles its errors.
 Caller: TypeAlias = Callable[[Callable[[], object]], object]
 
 _HERE = Path(__file__).parent
@@ -40,14 +48,16 @@ def launch(
     schema: type[C],
     command: Callable[[C], object],
     *,
+    words: Sequence[str] | None = None,
     caller: Callable[[], Caller | None] = lambda: None,
 ) -> None:
-    """Run a command on the configuration that `sys.argv` asks for; exits the process on errors.
+    """Run a command on the configuration that the command line asks for; exit on errors.
 
-    What the command returns is what a sweep sees as the job's value. `caller` is asked in each job
-    who waits for it: None where nobody does, so that an error ends the process with its message.
+    `words` are those of the command line; None: as they were typed. The value of the command is
+    the job's value for a sweep. Each job asks `caller` for the sweep that waits for it; where that
+    is None, an error ends the process with its message.
     """
-    # Starting up makes a million objects that stay: a tenth of it went to looking among them.
+    # Starting up makes a million objects that stay; collecting among them took a tenth of it.
     gc.set_threshold(50_000, 20, 20)
     # Without this Hydra prints a trimmed traceback of its own and exits with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -56,7 +66,7 @@ def launch(
     redact.watch()
 
     def job(config: DictConfig) -> object:
-        redact.watch()  # a launcher may have brought it to another process
+        redact.watch()  # a launcher may run the job in another process
         _redact_saved(config)
         if (call := caller()) is not None:
             return call(lambda: checked(config, schema, command))
@@ -65,60 +75,83 @@ def launch(
         except (LlamaduoError, OSError) as error:
             if os.getpid() != here:
                 raise  # out of a launcher's process
-            # Kept out of Hydra's hands, which would print it its own way.
+            # Kept from Hydra, which would print it its own way.
             stopped.append(error)
             return None
 
+    start = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+    with _command_line(sys.argv[1:] if words is None else words):
+        try:
+            _refuse_secrets(sys.argv[1:])
+            _refuse_many_documents(sys.argv[1:])
+            with signals.handled():
+                start()
+                sys.stdout.flush()
+            if stopped:
+                raise stopped[0]
+        except (LlamaduoError, HydraException, OmegaConfBaseException, OSError) as error:
+            sys.exit(_report(error, schema))
+
+
+@contextmanager
+def _command_line(words: Sequence[str]) -> Iterator[None]:
+    """Put these words in place of those that were typed; Hydra takes them from `sys.argv` alone."""
+    typed = sys.argv[1:]
+    sys.argv[1:] = words
     try:
-        _refuse_secrets(sys.argv[1:])
-        _refuse_many_documents(sys.argv[1:])
-        with signals.clean():
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
-            sys.stdout.flush()
-        if stopped:
-            raise stopped[0]
-    except (LlamaduoError, HydraException, OmegaConfBaseException, OSError) as error:
-        sys.exit(_told(error, schema))
+        yield
+    finally:
+        sys.argv[1:] = typed
 
 
-def _told(error: Exception, schema: type[BaseModel]) -> int:
-    """The exit code after an error that the user can mend, which is told; another is raised."""
+def quoted(words: Iterable[str], key: str) -> list[str]:
+    """Return words with quotes around each name in `key=name` and `key=[name,…]`.
+
+    Without them Hydra would read an id such as 4e107733 as a number, and as infinity at that.
+    """
+    return [_quoted(word) if word.startswith(f"{key}=") else word for word in words]
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    parts = re.fullmatch(r"(\[?)([^\[\]'\"]+)(\]?)", value)
+    if parts is None or value == "null":
+        return word
+    names = ",".join(f"'{name.strip()}'" for name in parts[2].split(",") if name.strip())
+    return f"{key}={parts[1]}{names}{parts[3]}"
+
+
+def _report(error: Exception, schema: type[BaseModel]) -> int:
+    """Print an error that the user can mend and return the exit code; raise any other."""
     if isinstance(error, BrokenPipeError):
-        # Who read the output is done with it, as `head` is. Python would flush it once more.
+        # The reader of the output has ended, as `head` does. Python would flush it once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    # Hydra's own may be an OSError as well, as that of an option that a group has not.
+    # Hydra's own may be an OSError as well, such as that of an option that a group does not have.
     if isinstance(error, HydraException) or not isinstance(error, OSError):
         return _complain(message_of(error, schema))
-    if (full := disk.lacking(error)) is not None:
+    if (full := disk.full_message(error)) is not None:
         return _complain(full)
     if error.filename is None:
         raise error
-    what = f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home"
-    return _complain(what)
+    return _complain(f"{error.filename}: {error.strerror}. Make it writable, or set tracking.home")
 
 
 def checked(config: DictConfig, schema: type[C], command: Callable[[C], Any]) -> Any:
-    """What a command makes of a composed configuration.
+    """Run a command on a composed configuration and return its value.
 
     Raises:
         ConfigError: the configuration is not valid.
     """
     try:
-        made = validated(config, schema)
+        valid = validated(config, schema)
     except ValidationError as error:
         raise ConfigError(message_of(error, schema)) from error
-    return command(made)
-
-
-def leave_no_trace() -> None:
-    """Have Hydra write nothing in the run to come."""
-    silent = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled")
-    sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", *silent]
+    return command(valid)
 
 
 def validated(config: DictConfig, schema: type[C]) -> C:
-    """The composed configuration as the frozen model that the code sees."""
+    """Return a composed configuration as the frozen model that the code sees."""
     return schema.model_validate(OmegaConf.to_container(config, resolve=True))
 
 
@@ -129,7 +162,11 @@ def _complain(message: str) -> int:
 
 
 def _refuse_secrets(words: list[str]) -> None:
-    """Stop before Hydra, and the shell's neighbours, keep what nobody should read."""
+    """Refuse secrets among the words, before Hydra saves them.
+
+    Raises:
+        ConfigError: a word holds a secret.
+    """
     for word in words:
         name, given, value = word.lstrip("+~").partition("=")
         clean = redact.redacted(word)
@@ -144,7 +181,7 @@ def _refuse_secrets(words: list[str]) -> None:
 
 
 def _refuse_many_documents(words: list[str]) -> None:
-    """Stop a sweep that is to print JSON: its jobs would print a document each."""
+    """Refuse a sweep that is to print JSON: its jobs would print a document each."""
     if {"-m", "--multirun"} & {*words} and any(word.lstrip("+") == "format=json" for word in words):
         raise ConfigError(
             "format=json: a sweep has no single result to print; leave it out, and look at its "
@@ -153,18 +190,19 @@ def _refuse_many_documents(words: list[str]) -> None:
 
 
 def _redact_saved(config: DictConfig) -> None:
-    """Take secrets out of what Hydra saved, such as those of a configuration file."""
-    found = HydraConfig.get()
+    """Take secrets out of the files that Hydra saved, such as those of a configuration file."""
+    hydra_config = HydraConfig.get()
     files: list[Path] = []
-    if found.output_subdir is not None:
-        files += (Path(found.runtime.output_dir) / found.output_subdir).glob("*.yaml")
-    if found.mode is RunMode.MULTIRUN:
-        files += Path(found.sweep.dir).glob("multirun.yaml")
+    if hydra_config.output_subdir is not None:
+        folder = Path(hydra_config.runtime.output_dir) / hydra_config.output_subdir
+        files += folder.glob("*.yaml")
+    if hydra_config.mode is RunMode.MULTIRUN:
+        files += Path(hydra_config.sweep.dir).glob("multirun.yaml")
     facts = OmegaConf.to_container(config)
     holds = redact.redacted(facts) != facts
     for path in files:
         text = clean = path.read_text(encoding="utf-8")
-        if holds:  # reading YAML takes long, and only it tells the name that a value has
+        if holds:  # reading YAML takes long, and only it gives the name of a value
             saved = OmegaConf.to_container(OmegaConf.create(text))
             clean = OmegaConf.to_yaml(OmegaConf.create(redact.redacted(saved)))
         if (clean := redact.redacted(clean)) != text:
@@ -172,9 +210,9 @@ def _redact_saved(config: DictConfig) -> None:
 
 
 def message_of(error: Exception, schema: type[BaseModel]) -> str:
-    """An error of the user's as one message: the thing, its value, the next act."""
+    """Return one message for an error of the user's: the thing, its value, the next act."""
     if isinstance(error, ValidationError):
-        return "\n".join(_invalid(one) for one in error.errors(include_url=False))
+        return "\n".join(map(_invalid, error.errors(include_url=False)))
     text = str(error)
     if isinstance(error, LlamaduoError):
         return text
@@ -217,7 +255,7 @@ def _invalid(error: Any) -> str:
 
 
 def keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Every dotted key that a configuration of this schema can have."""
+    """Yield every dotted key that a configuration of this schema can have."""
     for name, field in schema.model_fields.items():
         yield prefix + name
         for kind in _models(field.annotation):

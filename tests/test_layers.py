@@ -51,7 +51,7 @@ LAYERS = (
 OWNERS = {
     "hydra": {"cli.py", "sweep/"},
     "omegaconf": {"cli.py", "sweep/"},
-    "mlflow": {"tracking/mlflow.py", "tracking/mlflow_database.py", "champion/mlflow_model.py"},
+    "mlflow": {"tracking/mlflow", "champion/mlflow_model.py"},
     "optuna": {"sweep/"},
     "litellm": {"service/litellm.py"},
     "aiohttp": {"service/http.py"},

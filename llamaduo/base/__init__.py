@@ -1,1 +1,1 @@
-"""What any long-running program owes its user, and nothing of LLMs."""
+"""Services of any long-running program to its user, and nothing of LLMs."""

@@ -1,4 +1,4 @@
-"""No room left on a disk: how it is recognised in what libraries make of it, and what is said."""
+"""A full disk: recognised in the errors that libraries make of it, and reported in one message."""
 
 import errno
 import os
@@ -12,14 +12,14 @@ from llamaduo.base.errors import LabError, LlamaduoError
 
 # The disk, a quota, and a limit of the process.
 CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Writers that are not Python's say little more than that they failed: then the disk is asked.
+# Writers that are not Python's report little more than that they failed: then the disk is asked.
 FEW_BYTES = 1 << 20
 
 
-def lacking(error: BaseException, place: Path | None = None) -> str | None:
-    """What is said where an error comes of a disk without room, None where it does not.
+def full_message(error: BaseException, place: Path | None = None) -> str | None:
+    """Return the message for an error that a full disk caused, None for any other error.
 
-    The file is named that could not be written; where the error does not know it, `place`.
+    It names the file that could not be written; where the error does not know it, `place`.
     """
     cause = next(filter(None, map(_cause, _chain(error))), None)
     if cause is None:
@@ -28,12 +28,14 @@ def lacking(error: BaseException, place: Path | None = None) -> str | None:
             return None
         cause = str(error).partition("\n")[0]
     where = next(filter(None, map(_file, _chain(error))), place or "the disk")
-    return f"{where}: no room left ({cause}). Make some, and the same command goes on from here"
+    return (
+        f"{where}: no room left ({cause}). Free some space, and the same command goes on from here"
+    )
 
 
 @contextmanager
-def needed(place: Path) -> Iterator[None]:
-    """Turn what comes of a disk without room into one message; other errors pass.
+def guarded(place: Path) -> Iterator[None]:
+    """Turn an error that a full disk caused into one message; let other errors pass.
 
     Raises:
         LabError: there was no room.
@@ -43,7 +45,7 @@ def needed(place: Path) -> Iterator[None]:
     except LlamaduoError:
         raise
     except Exception as error:
-        message = lacking(error, place)
+        message = full_message(error, place)
         if message is None:
             raise
         raise LabError(message) from error
@@ -59,7 +61,7 @@ def _cause(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in CAUSES:
         return os.strerror(error.errno)  # libraries put words of their own into theirs
     if isinstance(error, sqlite3.Error):
-        # Not known where the connection itself could not be had.
+        # The code is missing where the connection itself failed.
         full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
         return str(error) if full else None
     # safetensors has errors of its own, in Rust's words.

@@ -5,7 +5,7 @@
     LlamaduoError             one message: the thing, its value, the next act; exit code 2
     ├── ConfigError           a choice or a value in the configuration
     ├── DataError             a coverage file or a recording
-    ├── WeightsError          model weights: not to be had, or not the expected bytes
+    ├── WeightsError          model weights that cannot be had, or are not the expected bytes
     ├── ServiceError          the service LLM as a whole; one bad row is a `Failure`, not this
     │   └── BudgetReached     the next call might exceed what may be spent
     ├── JudgeError            a judge that cannot be used, such as one that fails its anchors
@@ -22,46 +22,46 @@ class LlamaduoError(Exception):
 
 
 class ConfigError(LlamaduoError):
-    """A choice or a value in the configuration cannot be used."""
+    """A choice or a value in the configuration that cannot be used."""
 
 
 class DataError(LlamaduoError):
-    """A coverage file or a recording cannot be used."""
+    """A coverage file or a recording that cannot be used."""
 
 
 class WeightsError(LlamaduoError):
-    """Model weights cannot be had, or are not the bytes that were expected."""
+    """Model weights that cannot be had, or are not the expected bytes."""
 
 
 class ServiceError(LlamaduoError):
-    """The service LLM cannot be used at all."""
+    """A service LLM that cannot be used at all."""
 
 
 class BudgetReached(ServiceError):
-    """The next call might exceed `budget.usd`; what was under way has been kept."""
+    """A next call that might exceed `budget.usd`; the answers of calls in flight are kept."""
 
 
 class JudgeError(LlamaduoError):
-    """The judge cannot be used."""
+    """A judge that cannot be used."""
 
 
 class LabError(LlamaduoError):
-    """The folder of stages and runs cannot be used."""
+    """A folder of stages and runs that cannot be used."""
 
 
 class SweepFailed(LlamaduoError):
-    """More trials of a sweep failed than may."""
+    """More failed trials in a sweep than are allowed."""
 
 
 class RegistryError(LlamaduoError):
-    """The model registry has not, or cannot take, what was asked of it."""
+    """A model registry without the champion, or one that cannot be written."""
 
 
 class TrialPruned(Exception):
-    """The trial is worse than its peers were at the same point; end it at once.
+    """The end of a trial that is worse than its peers were at the same point.
 
-    It is no error: whoever has something open closes it, and passes this on. `tokens` are those it
-    was trained on until then; None: not known.
+    It is no error: code with something open closes it and re-raises this. `tokens` are those that
+    it was trained on until then; None: not known.
     """
 
     tokens: int | None = None

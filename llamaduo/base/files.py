@@ -1,20 +1,17 @@
-"""Files that other files depend on: written whole, kept by the disk, and known by a fingerprint."""
+"""Files written whole and kept by the disk, and fingerprints of what decides a result."""
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
-
-if TYPE_CHECKING:
-    pass
+from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | Mapping[str, Json] | None"
 
 
 def fingerprint(name: str, identity: Mapping[str, Json]) -> str:
-    """Sixteen hex digits that stand for all that makes a result this result.
+    """Return sixteen hex digits that stand for everything that decides a result.
 
     Raises:
         ValueError: NaN or infinity, which have no one spelling in JSON.
@@ -38,7 +35,7 @@ def _refuse_odd_keys(value: Json) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that no reader and no crash ever sees half of it."""
+    """Write a small file so that no reader ever sees half of it, and no crash leaves half."""
     part = path.with_name(path.name + ".tmp")
     with part.open("w", encoding="utf-8") as out:
         out.write(text)
@@ -48,7 +45,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Have the disk keep the files in a folder, before another file says that they are whole."""
+    """Flush the files of a folder to the disk, before another file says that they are whole."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

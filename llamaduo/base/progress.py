@@ -1,7 +1,7 @@
-"""How far long work is, how fast it goes and how long it still takes.
+"""Progress of long work: done and total, pace, and the time that is left.
 
-On a terminal that is a bar, which goes when the work is done; elsewhere a plain line now and then,
-without `\\r` or escape codes. Both go to standard error and say the same words.
+On a terminal it is a bar, which goes when the work is done; elsewhere a plain line now and then,
+without `\\r` or escape codes. Both go to standard error and have the same words.
 """
 
 import os
@@ -25,13 +25,13 @@ _open: list["Progress"] = []
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its types, not when it runs
-    """A bar of tqdm's with our words beside it."""
+    """A bar of tqdm's with the words of `_words` beside it."""
 
     note = ""
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """What the bar's format may name."""
+        """The names that the bar's format may use."""
         facts = dict(super().format_dict)
         fresh = facts["n"] - facts["initial"]
         words = _words(facts["n"], facts["total"], facts["unit"], fresh, facts["elapsed"])
@@ -39,10 +39,10 @@ class _Bar(tqdm):  # type: ignore[type-arg]  # generic in its types, not when it
 
 
 class Progress:
-    """How far a piece of work of `total` units is, `done` of which an earlier start has done.
+    """The progress of work of `total` units, `done` of which an earlier start has done.
 
-    `what` names it. Within a stage, a `what` that begins with the stage's name gives way to the
-    stage's title. `unit` is the plural of what is counted.
+    `what` names the work. Within a stage, a `what` that begins with the stage's name gives way to
+    the stage's title. `unit` is the plural of what is counted.
     """
 
     def __init__(self, *, total: int, what: str, unit: str, done: int = 0) -> None:
@@ -51,12 +51,12 @@ class Progress:
             what = title
         self._what, self._unit, self._total = what, unit, total
         self._before, self._done, self._note = done, done, ""
-        self._start = self._said = time.monotonic()
+        self._start = self._printed = time.monotonic()
         self._bar = _bar(what, unit, total, done) if total - done > 1 and _terminal() else None
         _open.append(self)
 
     def __enter__(self) -> Self:
-        """Closed at the end of the block."""
+        """Return this; the end of the block closes it."""
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -64,20 +64,20 @@ class Progress:
         self.close()
 
     def advance(self, count: int = 1) -> None:
-        """So many more units are done."""
+        """Count more units as done."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
             return
         now = time.monotonic()
-        if now - self._said >= EVERY and self._done < self._total:
-            self._said = now
+        if now - self._printed >= EVERY and self._done < self._total:
+            self._printed = now
             fresh = self._done - self._before
             words = _words(self._done, self._total, self._unit, fresh, now - self._start)
             print(f"{self._what}  {words}{self._note}", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        """Say this as well from now on, such as the loss."""
+        """Show a text, such as the loss, beside the progress from now on."""
         self._note = f", {text}"
         if self._bar is not None:
             self._bar.note = self._note
@@ -91,7 +91,7 @@ class Progress:
 
 
 def bar(rows: Iterable[T], *, total: int, what: str, unit: str, done: int = 0) -> Iterator[T]:
-    """The rows as they come, each counted when the next is asked for; see `Progress`.
+    """Yield rows as they come, and count each when the next is asked for; see `Progress`.
 
     `total` counts all rows, with the `done` ones that an earlier start has done.
     """
@@ -103,7 +103,7 @@ def bar(rows: Iterable[T], *, total: int, what: str, unit: str, done: int = 0) -
 
 @contextmanager
 def titled(title: str) -> Iterator[None]:
-    """The stage that runs meanwhile, its name first: `infer r0 tuned · dev`."""
+    """Set the title of the stage that runs in the block, its name first: `infer r0 tuned · dev`."""
     token = _title.set(title)
     try:
         yield
@@ -121,16 +121,16 @@ def say(line: str) -> None:
 
 
 def clear() -> None:
-    """Take all bars away, as those of work that was broken off."""
+    """Take all bars away, such as those of work that was broken off."""
     for progress in reversed(_open[:]):
         progress.close()
 
 
 def _terminal() -> bool:
-    """Whether standard error is a terminal that a bar can be drawn on."""
+    """Return True if standard error is a terminal that a bar can be drawn on."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return False
-    # One that does not say how large it is, as in some containers, would show nothing at all.
+    # A terminal without a size, as in some containers, would show nothing at all.
     return min(os.get_terminal_size(sys.stderr.fileno())) > 0
 
 
@@ -148,9 +148,9 @@ def _bar(what: str, unit: str, total: int, done: int) -> _Bar:
 
 
 def _words(n: int, total: int, unit: str, fresh: int, seconds: float) -> str:
-    """`40/80 answers, 12.3 answers/s, 4 s left`; without pace while there is none to be seen."""
+    """Return `40/80 answers, 12.3 answers/s, 4 s left`; without the pace while it is not known."""
     words = f"{n}/{total} {unit}"
-    if fresh < 2 or seconds <= 0:  # the first waits for models to load, and says little
+    if fresh < 2 or seconds <= 0:  # the first waits for models to load: it has no pace
         return words
     pace = fresh / seconds
     rate, per = next(

@@ -1,4 +1,4 @@
-"""Where results come from: the commit of the folder in which a command ran."""
+"""The origin of results: the commit of the folder in which a command ran."""
 
 import subprocess
 from functools import cache

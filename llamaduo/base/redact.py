@@ -1,4 +1,4 @@
-"""Takes secrets out of what is written for others to read."""
+"""Secrets, taken out of everything that is written for others to read."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ LEAST = 8  # characters; a shorter value is a word like any other
 #: As the names of settings end that should hold none: they are to be variables.
 SETTINGS = ("apikey", "accesskey", "secretkey", "token", "password", "passwd", "secret")
 _IN_ADDRESS = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
-# What looks like a secret wherever it came from. Each wants a digit, so that words are left alone.
+# What looks like a secret wherever it came from. Each needs a digit, so that words do not count.
 _SHAPES = (
     re.compile(r"\b(sk-|xai-|gsk_|hf_|gh[pousr]_|github_pat_|AIza|AKIA)(?=[\w-]*\d)[\w-]{12,}"),
     re.compile(r"(?i)\b(bearer |basic )(?=[^\s\"']*\d)[\w.~+/=-]{12,}"),
@@ -32,13 +32,13 @@ _known: dict[str, str] = {}  # secret -> name
 
 
 def remember(name: str, secret: str) -> None:
-    """Take this out as well from now on, wherever it came from and whatever it is called."""
+    """Add a secret that is taken out from now on, whatever it is called."""
     if len(secret) >= LEAST:
         _known[secret] = name
 
 
 def redacted(value: Any, environ: Mapping[str, str] = os.environ) -> Any:
-    """A JSON value without the secrets in its texts, however deep they lie.
+    """Return a JSON value without the secrets in its texts, however deep they lie.
 
     The value of an environment variable whose name ends as in `ENDINGS`, and every secret that is
     to be remembered, becomes `$NAME`. The password of an address, what looks like a key, and the
@@ -53,13 +53,13 @@ def redacted(value: Any, environ: Mapping[str, str] = os.environ) -> Any:
 
 
 def named(setting: object) -> bool:
-    """Whether the name of a setting says that it holds a secret: `api_key`, `headers.token`."""
+    """Return True for the name of a setting that holds a secret: `api_key`, `headers.token`."""
     name = str(setting).lower().rpartition(".")[2]
     return name == "authorization" or re.sub("[^a-z]", "", name).endswith(SETTINGS)
 
 
 def watch() -> None:
-    """From now on, log records and tracebacks that end this process are redacted as well."""
+    """Redact log records, and tracebacks that end this process, from now on."""
     if logging.getLogRecordFactory() is not _log_record:
         logging.setLogRecordFactory(_log_record)
     if sys.excepthook is not _excepthook:
@@ -68,9 +68,9 @@ def watch() -> None:
 
 def _log_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
     record = logging.LogRecord(*args, **kwargs)
-    with suppress(Exception):  # a message that does not fit its arguments: logging says so itself
-        said = record.getMessage()
-        if (clean := redacted(said)) != said:
+    with suppress(Exception):  # a message that does not fit its arguments: logging reports it
+        message = record.getMessage()
+        if (clean := redacted(message)) != message:
             record.msg, record.args = clean, None
     if record.exc_info and record.exc_info[0] is not None:
         record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info))).rstrip()

@@ -1,7 +1,7 @@
-"""Ctrl-C and `kill`: open work is closed, and one message says how to go on.
+"""Ctrl-C and `kill`: open work is closed, and one message tells how to go on.
 
-Exit code 130 for SIGINT, 143 for SIGTERM. This imports nothing heavy, so that it can watch over the
-imports as well.
+Exit code 130 for SIGINT, 143 for SIGTERM. This imports nothing heavy, so that it can handle a
+signal during the imports as well.
 """
 
 import os
@@ -18,11 +18,11 @@ from typing import Any
 
 PATIENCE = 1.0  # seconds in which a second signal is taken for an echo of the first
 
-_watching = False
+_handling = False
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to stop; whoever has something open closes it and passes on."""
+    """The request to stop that a signal makes; code with something open closes it and re-raises."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def command() -> str:
-    """What was typed to start this process, quoted for a shell."""
+    """Return the command that started this process, quoted for a shell."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = "llamaduo" if spec is None else spec.name.removesuffix(".__main__")
     script = spec is None and Path(sys.argv[0]).name == "llamaduo"
@@ -39,63 +39,63 @@ def command() -> str:
 
 
 @contextmanager
-def clean(*, resumes: bool = False) -> Iterator[None]:
+def handled(*, resumes: bool = False) -> Iterator[None]:
     """End the process with one message when a signal asks for it; within another, do nothing.
 
-    `resumes` says that the same command goes on from what is finished. The first signal unwinds the
-    stack. One that comes while that takes long ends the process at once, as `kill -9` would: what
-    is then left open, the next start closes.
+    With `resumes` the message says that the same command goes on from what is finished. The first
+    signal unwinds the stack. A later one, while that takes long, ends the process at once, as
+    `kill -9` would; the next start then closes what was left open.
     """
-    global _watching
-    if _watching or threading.current_thread() is not threading.main_thread():
+    global _handling
+    if _handling or threading.current_thread() is not threading.main_thread():
         yield
         return
-    watch = _Watch(resumes)
+    handler = _Handler(resumes)
     # A signal that the parent wants ignored, as `nohup` and a shell's `&` do, stays ignored.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, watch.asked) for number in numbers}
-    _watching = True
+    before = {number: signal.signal(number, handler.interrupt) for number in numbers}
+    _handling = True
     try:
         yield
     except KeyboardInterrupt as stop:
         # The handlers stay: what Python does on its way out may take a while, too.
-        sys.exit(watch.report(stop))
+        sys.exit(handler.report(stop))
     except BaseException:
-        _watching = _restored(before)
+        _handling = _restored(before)
         raise
-    _watching = _restored(before)
+    _handling = _restored(before)
 
 
 def _restored(before: Mapping[signal.Signals, Any]) -> bool:
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    for number, former in before.items():
+        signal.signal(number, former)
     return False
 
 
-class _Watch:
+class _Handler:
     def __init__(self, resumes: bool) -> None:
         self._message = "interrupted"
         if resumes:
             self._message += f"; what is finished is kept. To go on:\n  {command()}"
         self._first: float | None = None
-        self._said = False
+        self._reported = False
 
-    def asked(self, number: int, frame: FrameType | None) -> None:
-        """What a signal does."""
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Unwind the stack at the first signal, end the process at a later one."""
         now = time.monotonic()
         if self._first is None:
             self._first = now
             raise Interrupted(number)
         if now - self._first >= PATIENCE:
-            if not self._said:
+            if not self._reported:
                 os.write(2, f"\nllamaduo: {self._message}\n".encode())
             os._exit(128 + number)
 
     def report(self, stop: KeyboardInterrupt) -> int:
-        """Say what happened; gives the exit code."""
+        """Print what happened; return the exit code."""
         from llamaduo.base import progress
 
         progress.clear()
-        self._said = True
+        self._reported = True
         print(f"llamaduo: {self._message}", file=sys.stderr, flush=True)
         return 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Words, sentences and ROUGE-L: how the judge and the dedup look at a text."""
+"""Words, sentences and ROUGE-L, for the judges and the dedup."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _TITLES = re.compile(
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words and figures of a text as they are written, in any script.
+    """Return the words and figures of a text as they are written, in any script.
 
     What is joined by an apostrophe, a point, a comma or a colon without a space is one: "didn't",
     "7.45", "1,900", "02:14". A hyphen separates.
@@ -28,7 +28,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, in order, without the space around them.
+    """Return the sentences of a text, in order, without the space around them.
 
     A line break ends one too, so that headings and list items stand alone. Full stops after titles
     ("Mr."), initials ("J. Smith") and within figures do not; neither does any before a small
@@ -66,15 +66,16 @@ def _stem(word: str) -> str:
 
 
 def stems(text: str) -> tuple[str, ...]:
-    """A text as ROUGE sees it: lower-case runs of a-z and 0-9, Porter stems of those over three.
+    """Return the words of a text as ROUGE has them.
 
-    A text in another script has none.
+    They are lower-case runs of a-z and 0-9, with Porter stems of those over three letters. A text
+    in another script has none.
     """
     return tuple(_stem(word) if len(word) > 3 else word for word in _LATIN.findall(text.lower()))
 
 
 def rouge_l_of(a: Sequence[str], b: Sequence[str]) -> float:
-    """ROUGE-L F of two texts that `stems` has taken apart, 0 to 1; 0 where either is empty."""
+    """Return ROUGE-L F of two texts as `stems` gives them, 0 to 1; 0 where either is empty."""
     if not a or not b:
         return 0.0
     common = LCSseq.similarity(a, b)
@@ -82,7 +83,7 @@ def rouge_l_of(a: Sequence[str], b: Sequence[str]) -> float:
 
 
 def rouge_l(a: str, b: str) -> float:
-    """ROUGE-L F of two texts, 0 to 1: the longest common subsequence of stems, either way round.
+    """Return ROUGE-L F of two texts, 0 to 1, by the longest common subsequence of stems.
 
     The definition is that of the `rouge_score` package with its stemmer. That package stems with
     NLTK's extension of Porter's rules, this one with Porter's own: about two words in a hundred of
@@ -93,9 +94,9 @@ def rouge_l(a: str, b: str) -> float:
 
 
 class Overlap(NamedTuple):
-    """How far an answer's words are those of a reference, and of reference and task together.
+    """The overlap of an answer with a reference, and with reference and task together.
 
-    `similarity` and `precision` run from 0 to 100; `reason` says in words what was shared.
+    `similarity` and `precision` run from 0 to 100; `reason` gives the shared pairs in words.
     """
 
     similarity: float
@@ -111,8 +112,8 @@ def overlap(answer: str, reference: str, task: str) -> Overlap:
     ours, theirs = _pieces(answer), _pieces(reference)
     brevity = min(1.0, len(theirs) / len(ours)) if ours else 0.0
     shared = 2 * len(ours & theirs) / (len(ours) + len(theirs) or 1) * brevity
-    told = ours & (theirs | _pieces(task))
-    grounded = len(told) / len(theirs | ours) * brevity if ours else 0.0
+    supported = ours & (theirs | _pieces(task))
+    grounded = len(supported) / len(theirs | ours) * brevity if ours else 0.0
     reason = f"{len(ours & theirs)} of {len(theirs)} word pairs shared"
     return Overlap(100 * shared, 50 * grounded + 50 * shared, reason)
 

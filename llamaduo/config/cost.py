@@ -1,6 +1,6 @@
-"""What a cost decision is made from: frozen records, each figure with its range, date and source.
+"""`conf/workload`, `conf/hardware` and `conf/cost.yaml`: the figures of a cost decision.
 
-Money is in US dollars. Unknown is None, never 0. Nothing here computes.
+Each figure has its range, date and source. Money is in US dollars. Unknown is None, never 0.
 """
 
 import datetime
@@ -8,19 +8,20 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from llamaduo.records import Record
 
 
-class Terms(BaseModel):
-    """Base of all: unknown keys and later changes are refused."""
+class Quantity(Record):
+    """A figure, and the range that it is believed to lie in; a plain number stands for itself.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Quantity(Terms):
-    """A figure, and the range that it is believed to lie in; without one it is taken as certain.
-
-    A plain number stands for itself. `date` and `source` say since when and by whom.
+    Attributes:
+        value: the figure.
+        low: the least that it may be; None: `value`.
+        high: the most that it may be; None: `value`.
+        date: the day since which it holds, or on which it was read.
+        source: the place where it was read.
     """
 
     value: Decimal
@@ -48,18 +49,18 @@ class Quantity(Terms):
 
     @property
     def bounds(self) -> tuple[Decimal, Decimal]:
-        """The range; the value twice where there is none."""
+        """The least and the greatest value; the value twice where there is no range."""
         low = self.value if self.low is None else self.low
         return low, self.value if self.high is None else self.high
 
     @property
     def ranged(self) -> bool:
-        """Whether it may be something else than its value."""
+        """True if the figure has a range."""
         low, high = self.bounds
         return low < high
 
     def times(self, factor: Decimal) -> "Quantity":
-        """The figure and its range, each times a factor above 0."""
+        """Return the figure and its range, each times a factor above 0."""
         low, high = self.bounds
         changes = {"value": self.value * factor, "low": low * factor, "high": high * factor}
         return self.model_copy(update=changes)
@@ -95,10 +96,14 @@ Change: TypeAlias = Annotated[
 ]
 
 
-class Volume(Terms):
-    """How much is asked: tokens `per` day, or per request with `requests_per_day`.
+class Volume(Record):
+    """The volume of requests. None: not known, unless a run has measured it (`run=<id>`).
 
-    None is what a run must say (`run=<id>`) or nobody has said yet.
+    Attributes:
+        per: the unit of the tokens: a day, or a request.
+        requests_per_day: the requests of a day.
+        input_tokens: the input tokens of a unit.
+        output_tokens: the output tokens of a unit.
     """
 
     per: Literal["day", "request"]
@@ -108,12 +113,16 @@ class Volume(Terms):
 
 
 class Workload(Volume):
-    """`workload`: the volume, how it grows, and how it is bought.
+    """`workload`: the volume, its growth, and its terms at the service.
 
-    `growth_per_month` is the change from one month to the next, `peak_factor` the busiest time over
-    the mean. `cached_share` of the input tokens is known to the service, which then charges its
-    cached price; `batch_share` of the requests can wait, and is sold at `batch_discount` off.
-    `price_change_per_month` is that of the service's price.
+    Attributes:
+        growth_per_month: the change of the volume from one month to the next.
+        peak_factor: the busiest time over the mean.
+        cached_share: the share of the input tokens at the service's cached price.
+        batch_share: the share of the requests that can wait for a discount.
+        batch_discount: the discount of those.
+        price_change_per_month: the change of the service's price from one month to the next.
+        days_per_month: the days of a month.
     """
 
     growth_per_month: Change
@@ -127,16 +136,28 @@ class Workload(Volume):
     days_per_month: Positive
 
 
-class Hardware(Terms):
+class Hardware(Record):
     """`hardware`: one server of the local side, and how many; amounts in dollars per server.
 
-    Of the prices, `usd` is needed to `buy`, `usd_per_month` to `lease`, `usd_per_hour` for `cloud`.
-    A bought server is bought again after `lifetime_months`. `watts` is the mean draw at the wall;
-    `electricity_usd_per_month`, where it is known, stands for it and `usd_per_kwh`. Throughput is
-    measured at full load: `output_tokens_per_second` holds the reading of the prompts, too, unless
-    `input_tokens_per_second` gives that apart. It was measured on requests of `measured_at_tokens`
-    (in and out), and `context_tokens` is the longest that can be served. `servers` None: as many as
-    keep the busiest time under `utilisation`, at least one.
+    Attributes:
+        name: the name of this choice.
+        kind: the way to pay: `buy` (usd), `lease` (usd_per_month) or `cloud` (usd_per_hour).
+        usd: the price of a server.
+        usd_per_month: the lease of a month.
+        usd_per_hour: the price of an hour.
+        lifetime_months: the months after which a server is bought again; None: never.
+        watts: the mean draw at the wall.
+        usd_per_kwh: the price of electricity.
+        electricity_usd_per_month: a known bill, in place of `watts` and `usd_per_kwh`.
+        hosting_usd_per_month: the price of a place for it.
+        hours_per_month: the hours that it runs.
+        input_tokens_per_second: the input tokens at full load; None: the reading of prompts is
+            within `output_tokens_per_second`.
+        output_tokens_per_second: the output tokens at full load; None: as a run has measured.
+        measured_at_tokens: the tokens, in and out, of the requests of that measurement.
+        context_tokens: the tokens, in and out, of the longest request that can be served.
+        utilisation: the most of a server at the busiest time; beyond it requests queue up.
+        servers: the servers; None: as many as that needs, at least one.
     """
 
     name: str
@@ -158,8 +179,16 @@ class Hardware(Terms):
     servers: Annotated[int, Field(ge=1)] | None
 
 
-class OneOff(Terms):
-    """What is paid once, before the first month; None: not counted, and said so."""
+class OneOff(Record):
+    """The costs before the first month; None: not counted, which the decision tells.
+
+    Attributes:
+        finetuning_usd: the dollars for fine-tuning.
+        sweeps_usd: the dollars for sweeps.
+        synthesis_usd: the dollars for synthesis.
+        judging_usd: the dollars for judging.
+        other_usd: any other dollars.
+    """
 
     finetuning_usd: NotNegative | None
     sweeps_usd: NotNegative | None
@@ -168,10 +197,13 @@ class OneOff(Terms):
     other_usd: NotNegative | None
 
 
-class Upkeep(Terms):
-    """What the local side takes as it goes on, whatever its hardware; None: not counted.
+class Upkeep(Record):
+    """The running costs of the local side, whatever its hardware; None: not counted.
 
-    `retraining_usd` falls due every `retrain_every_months`, `people_usd_per_month` every month.
+    Attributes:
+        retrain_every_months: the months from one retraining to the next.
+        retraining_usd: the dollars for a retraining.
+        people_usd_per_month: the dollars for people in a month.
     """
 
     retrain_every_months: Annotated[int, Field(ge=1)] | None

@@ -18,9 +18,12 @@ from llamaduo.config.tracking import TrackingConfig
 
 
 class Budget(Config):
-    """What a migration may take before the loop ends with `budget`; null: no limit.
+    """The limits at which the loop ends with `budget`; null: no limit.
 
-    `usd` is for all that spends from the same `purse`, in this run and in others, ever.
+    Attributes:
+        usd: the dollars for everything that spends from `purse`, in this run and in all others.
+        purse: the name of the account that calls are charged to.
+        minutes: the minutes after which no round begins.
     """
 
     usd: Annotated[Decimal, Field(ge=0)] | None
@@ -31,9 +34,28 @@ class Budget(Config):
 class Experiment(Config):
     """A whole migration: one choice of each group, and the values that belong to none.
 
-    `dry_run` asks for the plan of it in place of the migration. `workload` and `hardware` are what
-    the cost decision at its end is for; they decide no result. `format` is that of the output: it
-    is in no dump, so it reaches no identity, no record and no comparison.
+    Attributes:
+        name: the name of the migration.
+        seed: the seed of splits, draws, training and sampling.
+        min_rounds: the rounds before `qualified` may end the loop.
+        max_rounds: the most rounds, the first included.
+        objective: the value that a sweep goes by.
+        budget: the limits at which the loop ends.
+        dry_run: print the plan in place of the migration.
+        prices: the price book.
+        task: the task and its recorded pairs.
+        service: the service LLM.
+        local: the local LLM.
+        judge: the judge of answers.
+        hparams: the adapter and its training.
+        synthesis: the growth of the training pool.
+        gate: the condition for a champion.
+        yardsticks: the systems that test is read for beside the tuned model.
+        workload: the workload of the cost decision; it changes no result.
+        hardware: the hardware of the cost decision; it changes no result.
+        tracking: the place where runs are recorded.
+        format: the format of the output; it is in no dump, so it reaches no identity, no record
+            and no comparison.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""`conf/gate` and `conf/yardsticks`: when a model is good enough, and what it is held against.
+"""`conf/gate` and `conf/yardsticks`: the condition for a champion, and the systems beside it.
 
-A gate config says by `compares` whether the gate needs the service LLM's own scores.
+`compares` is True in the config of a gate that needs the service LLM's own scores.
 """
 
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -13,7 +13,13 @@ from llamaduo.config.base import Config, Count, Score, Share
 class RelativeGateConfig(Config):
     """`gate=relative`: a share of the service LLM's own score, on the lower interval bound.
 
-    The share of responses that reach `coverage_at` must be `coverage_share` of the service's, too.
+    Attributes:
+        kind: the kind of gate.
+        name: the name of this choice.
+        ratio: the share of the service's mean score that both metrics must reach.
+        coverage_at: T of coverage@T, the share of responses that score at least T.
+        coverage_share: the share of the service's coverage@T that must be reached, too.
+        confidence: the confidence of the interval.
     """
 
     compares: ClassVar[bool] = True
@@ -26,7 +32,14 @@ class RelativeGateConfig(Config):
 
 
 class AbsoluteGateConfig(Config):
-    """`gate=paper_absolute`: both means at least `threshold`, as the paper's code has it."""
+    """`gate=paper_absolute`: both means at least a threshold, as the paper's code has it.
+
+    Attributes:
+        kind: the kind of gate.
+        name: the name of this choice.
+        threshold: the least mean of similarity and of precision.
+        confidence: the confidence of the intervals that are shown.
+    """
 
     compares: ClassVar[bool] = False
     kind: Literal["absolute"]
@@ -36,7 +49,14 @@ class AbsoluteGateConfig(Config):
 
 
 class NonInferiorGateConfig(Config):
-    """`gate=non_inferior`: at most `margin` points below the service, on the lower bound."""
+    """`gate=non_inferior`: at most a margin below the service, on the lower interval bound.
+
+    Attributes:
+        kind: the kind of gate.
+        name: the name of this choice.
+        margin: the points that a mean may lie below the service's.
+        confidence: the confidence of the interval.
+    """
 
     compares: ClassVar[bool] = True
     kind: Literal["non_inferior"]
@@ -51,9 +71,13 @@ GateConfig: TypeAlias = Annotated[
 
 
 class YardsticksConfig(Config):
-    """`yardsticks`: what test is read for beside the tuned model; false or null: not at all.
+    """`yardsticks`: the systems that test is read for beside the tuned model.
 
-    `few_shot` is the number of training pairs that the untuned model is shown in its prompt.
+    Attributes:
+        base: read it for the untuned model.
+        few_shot: the training pairs in the prompt of the untuned model; null: it is not asked so.
+        service: read it for the service LLM's second answers.
+        copies: read it for the prompt itself, and for its first two sentences.
     """
 
     base: bool

@@ -1,4 +1,4 @@
-"""`conf/hparams`: the adapter and how it is trained."""
+"""`conf/hparams`: the adapter and its training."""
 
 from typing import Annotated, Literal
 
@@ -9,18 +9,26 @@ from llamaduo.config.base import Config, Count
 
 
 class HparamsRuntime(Config):
-    """How training is run: rows held in memory at once, of the rows that make one step."""
+    """Settings of training that change memory and speed only.
+
+    Attributes:
+        micro_batch_size: the rows in memory at once, of the rows of one step.
+        gradient_checkpointing: compute activations again in place of keeping them.
+    """
 
     micro_batch_size: Count
     gradient_checkpointing: bool
 
 
 class EarlyStopping(Config):
-    """When training ends before its time, and which adapter is kept: the one with dev's best loss.
+    """The rule that ends training early, and keeps the adapter with the best loss on dev.
 
-    The mean loss of `pairs` dev answers (null: all of them) is looked at `looks` times over the
-    whole training. It ends after `patience` looks in a row that were not `min_gain` nats per token
-    below the best one before them. `patience` null: nothing is looked at, and the last is kept.
+    Attributes:
+        patience: the looks in a row without a gain after which training ends; null: dev is not
+            looked at, and the last adapter is kept.
+        looks: the number of looks at dev's mean loss over the whole training.
+        min_gain: the nats per token below the best loss so far that count as a gain.
+        pairs: the dev answers of a look; null: all of them.
     """
 
     patience: Count | None
@@ -30,12 +38,34 @@ class EarlyStopping(Config):
 
 
 class HparamsConfig(Config):
-    """`hparams`: the adapter and how it is trained; `docs/hparams.md` has each setting's source.
+    """`hparams`: the adapter and its training; `docs/hparams.md` has each setting's source.
 
-    Of `alpha` and `alpha_ratio` (alpha as a multiple of `r`) one is null, and of `epochs` and
-    `steps`, too. `double_quantization` counts with 4 bits only. `target_modules` is `all-linear`
-    or a list. `loraplus_ratio` is B's learning rate over A's; null: the same. `neftune_alpha` null:
-    no noise. `batch_size` is the rows of one optimiser step.
+    Attributes:
+        quantization: the data type of the base model's weights.
+        double_quantization: quantise the constants of 4-bit blocks, too.
+        r: the rank of the adapter.
+        alpha: LoRA's alpha; null where `alpha_ratio` is set.
+        alpha_ratio: alpha as a multiple of `r`; null where `alpha` is set.
+        dropout: the dropout of the adapter's input.
+        target_modules: the modules with an adapter: `all-linear` or a list.
+        bias: the biases that are trained.
+        dora: train magnitude and direction apart (DoRA).
+        rslora: scale by alpha / √r in place of alpha / r (rsLoRA).
+        init: the first values of the adapter.
+        optimizer: the optimiser.
+        learning_rate: the highest learning rate.
+        loraplus_ratio: the learning rate of B over that of A (LoRA+); null: the same.
+        scheduler: the course of the learning rate.
+        warmup_ratio: the share of the steps in which the learning rate rises.
+        weight_decay: the weight decay.
+        max_grad_norm: the norm that gradients are clipped to.
+        neftune_alpha: the noise on embeddings (NEFTune); null: none.
+        epochs: the passes over the training pairs; null where `steps` is set.
+        steps: the optimiser steps; null where `epochs` is set.
+        early_stopping: the rule that ends training early.
+        batch_size: the rows of one optimiser step.
+        max_length: the most tokens of a row.
+        runtime: settings that change memory and speed only.
     """
 
     quantization: Literal["nf4", "fp4", "int8", "none"]
@@ -99,7 +129,7 @@ class HparamsConfig(Config):
 
     @property
     def scale(self) -> float:
-        """LoRA's alpha, however it was said."""
+        """LoRA's alpha, from `alpha` or `alpha_ratio`."""
         if self.alpha is not None:
             return self.alpha
         assert self.alpha_ratio is not None
@@ -107,11 +137,11 @@ class HparamsConfig(Config):
 
     @property
     def doubly_quantized(self) -> bool:
-        """Whether the constants of 4-bit blocks are quantised themselves."""
+        """True if the constants of 4-bit blocks are quantised themselves."""
         return self.double_quantization and self.quantization in ("nf4", "fp4")
 
     def identity(self) -> dict[str, Json]:
-        """What decides an adapter: the same for two ways to say one thing."""
+        """Return the values that decide an adapter; settings that mean the same give the same."""
         facts = super().identity()
         del facts["alpha_ratio"]
         if self.early_stopping.patience is None:

@@ -1,4 +1,4 @@
-"""`conf/judge`: the judges, and the parts that a choice of one consists of."""
+"""`conf/judge`: the judges, and the parts that one consists of."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self, TypeAlias
@@ -10,7 +10,12 @@ from llamaduo.config.service import ServiceConfig
 
 
 class SingleJudgeConfig(Config):
-    """A judge that scores by itself, not through others."""
+    """A judge that scores by itself, not through others.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice, which its verdicts bear.
+    """
 
     kind: str
     name: str
@@ -25,7 +30,13 @@ class SingleJudgeConfig(Config):
 
 
 class EmbeddingJudgeConfig(SingleJudgeConfig):
-    """`judge=embedding`: sentence embeddings and ROUGE-L, checked by rules; no LLM."""
+    """`judge=embedding`: sentence embeddings and ROUGE-L, checked by rules; no LLM.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice, which its verdicts bear.
+        weights: the package or folder with the embedding model.
+    """
 
     kind: Literal["embedding"]
     name: str
@@ -33,19 +44,29 @@ class EmbeddingJudgeConfig(SingleJudgeConfig):
 
 
 class OverlapJudgeConfig(SingleJudgeConfig):
-    """`judge=overlap`: shared words and letters, checked by rules; no model at all."""
+    """`judge=overlap`: shared words and letters, checked by rules; no model at all.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice, which its verdicts bear.
+    """
 
     kind: Literal["overlap"]
     name: str
 
 
 class LlmJudgeConfig(SingleJudgeConfig):
-    """`judge=llm`: a service LLM says how similar and how precise a response is.
+    """`judge=llm`: a service LLM scores how similar and how precise a response is.
 
-    `client` is the service that judges, `repeats` the verdicts on each response (M), `max_tokens`
-    the cap on one verdict, `prompt` the file of `llamaduo/judge/prompts` that asks for it. With
-    `sequential` a candidate's repeats end once the gate's decision is settled: the chance that
-    those left out would have turned it is `error`, for each decision, or less.
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice, which its verdicts bear.
+        client: the service that judges.
+        repeats: the verdicts on each response (M).
+        sequential: end a candidate's repeats once the gate's decision is settled.
+        error: the most chance, for each decision, that repeats left out would have turned it.
+        max_tokens: the most tokens of one verdict.
+        prompt: the file of `llamaduo/judge/prompts` that asks for a verdict.
     """
 
     kind: Literal["llm"]
@@ -63,7 +84,12 @@ class LlmJudgeConfig(SingleJudgeConfig):
 
 
 class FakeJudgeConfig(SingleJudgeConfig):
-    """`judge=fake`: word overlap, for trying the loop and for tests."""
+    """`judge=fake`: word overlap, for trying the loop and for tests.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice, which its verdicts bear.
+    """
 
     kind: Literal["fake"]
     name: str
@@ -76,7 +102,13 @@ MemberConfig: TypeAlias = Annotated[
 
 
 class PanelJudgeConfig(Config):
-    """`judge=panel`: several judges at once, each under a name of its own in `members`."""
+    """`judge=panel`: several judges at once.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice.
+        members: the judges, by the name that their verdicts bear.
+    """
 
     kind: Literal["panel"]
     name: str
@@ -101,11 +133,17 @@ ScoringConfig: TypeAlias = Annotated[MemberConfig | PanelJudgeConfig, Field(disc
 
 
 class PairwiseJudgeConfig(Config):
-    """`judge=pairwise`: beside what another judge scores, which of two answers an LLM prefers.
+    """`judge=pairwise`: an LLM that prefers one of two answers, beside a judge that scores.
 
-    `scores` is the judge that the gate goes by. On test, `client` is shown each of the tuned
-    model's answers with the service's own, in both orders, by the file `prompt` of
-    `llamaduo/judge/prompts/pairwise`.
+    On test it is shown each of the tuned model's answers with the service's own, in both orders.
+
+    Attributes:
+        kind: the kind of judge.
+        name: the name of this choice.
+        scores: the judge that the gate goes by.
+        client: the service that is asked for its preference.
+        max_tokens: the most tokens of one preference.
+        prompt: the file of `llamaduo/judge/prompts/pairwise` that asks for it.
     """
 
     kind: Literal["pairwise"]

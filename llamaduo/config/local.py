@@ -9,7 +9,13 @@ from llamaduo.config.base import Config, Count
 
 
 class Sampling(Config):
-    """How the local LLM answers: K responses to a prompt, sampled at a temperature."""
+    """Sampling of the local LLM's answers.
+
+    Attributes:
+        k: the responses to each prompt.
+        temperature: the temperature; lower is closer to greedy.
+        top_p: the probability mass to sample from.
+    """
 
     k: Count
     temperature: Annotated[float, Field(gt=0)]
@@ -17,9 +23,10 @@ class Sampling(Config):
 
 
 class LocalRuntime(Config):
-    """How the local LLM is run: memory and speed only.
+    """Settings of running the local LLM that change memory and speed only.
 
-    `batch_tokens` bounds a generation batch: rows × (longest prompt + new tokens).
+    Attributes:
+        batch_tokens: the bound of a generation batch: rows × (longest prompt + new tokens).
     """
 
     batch_tokens: Count
@@ -28,10 +35,18 @@ class LocalRuntime(Config):
 class HfLocalConfig(Config):
     """`local=…` with `kind: hf`: a causal LM that transformers runs.
 
-    `weights` is `auto` (a known package where there is one, else the hub), `hub`, or a path.
-    `chat_template` is `tokenizer` for the tokenizer's own, or the name of one that llamaduo has.
-    `system_role` says whether the template takes a system message (`native`) or has it put before
-    the first user message (`merge`).
+    Attributes:
+        kind: the kind of local LLM.
+        name: the name of this choice.
+        hub_id: the model's id on the hub.
+        revision: the branch, tag or commit on the hub.
+        weights: `auto` (a known package where there is one, else the hub), `hub`, or a path.
+        chat_template: `tokenizer` for the tokenizer's own, or the name of one of llamaduo's.
+        system_role: `native` where the template takes a system message, `merge` to put it before
+            the first user message.
+        usd_per_hour: the dollars of an hour of this machine; null: not known.
+        sampling: the sampling of answers.
+        runtime: settings that change memory and speed only.
     """
 
     kind: Literal["hf"]
@@ -47,7 +62,14 @@ class HfLocalConfig(Config):
 
 
 class FakeLocalConfig(Config):
-    """`local=fake`: learns by remembering, for trying the loop and for tests."""
+    """`local=fake`: learns by remembering, for trying the loop and for tests.
+
+    Attributes:
+        kind: the kind of local LLM.
+        name: the name of this choice.
+        usd_per_hour: the dollars of an hour of this machine; null: not known.
+        sampling: the sampling of answers.
+    """
 
     kind: Literal["fake"]
     name: str

@@ -1,4 +1,4 @@
-"""`conf/service` and `conf/prices`: the service LLMs, and what they charge."""
+"""`conf/service` and `conf/prices`: the service LLMs, and their prices."""
 
 import datetime
 from pathlib import Path
@@ -14,8 +14,13 @@ from llamaduo.records import Price
 class RecordedServiceConfig(Config):
     """`service=recorded`: replays the answers of a file. Its price is nominal.
 
-    `recording` is a path, or `shipped:<name>/<file>`; `tokenizer` names what counted its tokens.
-    `max_tokens` caps one reply, here as with every service.
+    Attributes:
+        kind: the kind of service.
+        name: the name of this choice.
+        recording: the file of answers: a path, or `shipped:<name>/<file>`.
+        tokenizer: the tokenizer that counted the tokens of the file.
+        max_tokens: the most tokens of one reply.
+        price: dollars per million tokens, charged to nobody.
     """
 
     kind: Literal["recorded"]
@@ -27,7 +32,14 @@ class RecordedServiceConfig(Config):
 
 
 class FakeServiceConfig(Config):
-    """`service=fake`: answers at once by a fixed rule, for trying the loop and for tests."""
+    """`service=fake`: answers at once by a fixed rule, for trying the loop and for tests.
+
+    Attributes:
+        kind: the kind of service.
+        name: the name of this choice.
+        max_tokens: the most tokens of one reply.
+        price: dollars per million tokens, charged to nobody.
+    """
 
     kind: Literal["fake"]
     name: str
@@ -36,10 +48,16 @@ class FakeServiceConfig(Config):
 
 
 class Limits(Config):
-    """What may be asked of a service at once and by time; null: no limit known.
+    """The limits of a service; null: not known. An unknown rate is learnt from refusals.
 
-    Requests, input and output tokens, each by second and by minute. A rate that is not known is
-    found by what the service refuses.
+    Attributes:
+        concurrency: the most calls at once.
+        requests_per_second: the most calls that begin in a second.
+        requests_per_minute: the most calls that begin in a minute.
+        input_tokens_per_second: the most input tokens in a second.
+        input_tokens_per_minute: the most input tokens in a minute.
+        output_tokens_per_second: the most output tokens in a second.
+        output_tokens_per_minute: the most output tokens in a minute.
     """
 
     concurrency: Count
@@ -52,10 +70,13 @@ class Limits(Config):
 
 
 class ServiceRuntime(Config):
-    """How a service is called: speed and patience only.
+    """Settings of calling a service that change no answer.
 
-    `timeout` is in seconds for one call, `attempts` counts the first. `ledger` keeps every answer
-    in `mlruns/ledger.db`, so that none is paid for twice.
+    Attributes:
+        limits: the limits that calls keep to.
+        timeout: the most seconds of one call.
+        attempts: the most calls for one request, the first included.
+        ledger: keep every answer in `mlruns/ledger.db`, so that none is paid for twice.
     """
 
     limits: Limits
@@ -65,7 +86,12 @@ class ServiceRuntime(Config):
 
 
 class Listed(Price):
-    """A line of the price book: dollars per million tokens, as of which day, and who says so."""
+    """A line of the price book: dollars per million tokens.
+
+    Attributes:
+        date: the day on which the source had this price.
+        source: the place where the price was read.
+    """
 
     date: datetime.date
     source: str
@@ -74,13 +100,22 @@ class Listed(Price):
 class ApiServiceConfig(Config):
     """A service LLM behind an API, any that litellm knows or any OpenAI-compatible URL.
 
-    `kind` is `litellm`, where `model` has litellm's name for it, or `endpoint`, a URL in `api_base`
-    called directly. `key_env` names the environment variables that hold the key; null: none wanted.
-    `form` says how a JSON answer is asked for: by its schema, as some JSON, or in words alone.
-    `price` is dollars per million tokens, the name of a line of the price book, or null: the book's
-    line for the model, else what litellm's map says. `extra` goes into the body of each request.
-    `record` is a file that gets every answer, for `service=recorded` to replay. `retired` says
-    since when nobody serves the model any more.
+    Attributes:
+        kind: `litellm`, or `endpoint` for a URL that is called directly.
+        name: the name of this choice.
+        model: the model; with `litellm`, by litellm's name for it.
+        api_base: the URL of an endpoint; null: litellm knows it.
+        key_env: the environment variables that hold the key; null: none is needed.
+        max_tokens: the most tokens of one reply.
+        temperature: the temperature of sampling; null: the service's own.
+        top_p: the probability mass to sample from; null: the service's own.
+        form: the way to ask for a JSON answer: by its schema, as any JSON, or in words alone.
+        extra: further keys for the body of each request.
+        price: dollars per million tokens, or the name of a line of the price book; null: the
+            book's line for the model, else the price in litellm's map.
+        retired: the day since which nobody serves the model any more; null: it is served.
+        record: a file that gets every answer, for `service=recorded` to replay.
+        runtime: settings that change no answer.
     """
 
     kind: Literal["litellm", "endpoint"]

@@ -1,4 +1,4 @@
-"""`conf/synthesis`: how the training pool grows between rounds."""
+"""`conf/synthesis`: the growth of the training pool between rounds."""
 
 from typing import Annotated
 
@@ -8,10 +8,14 @@ from llamaduo.config.base import Config, Count, Share
 
 
 class Dedup(Config):
-    """What counts as a near copy: ROUGE-L F above `rouge_l`, as in the paper's code.
+    """The rule for near copies: those with a ROUGE-L F above a threshold, as in the paper's code.
 
-    Up to `exact_up_to` texts every pair is compared; above, those that MinHash with `permutations`
-    proposes because their Jaccard similarity is likely above `jaccard`.
+    Attributes:
+        exact_up_to: the most texts of which every pair is compared; of more, those that MinHash
+            proposes.
+        permutations: the permutations of MinHash.
+        jaccard: the Jaccard similarity from which MinHash proposes a pair.
+        rouge_l: the ROUGE-L F above which a text is a near copy.
     """
 
     exact_up_to: Annotated[int, Field(ge=0)]
@@ -21,11 +25,14 @@ class Dedup(Config):
 
 
 class SynthesisConfig(Config):
-    """`synthesis`: how the training pool grows between rounds, and when that has stopped paying.
+    """`synthesis`: the growth of the training pool between rounds, and the plateau that ends it.
 
-    `seeds` are drawn from train each round (null: all), `pairs_per_seed` asked for with each. The
-    loop ends with `plateau` after `patience` rounds in a row that gained less than `min_gain`
-    points of mean similarity on dev over the best before.
+    Attributes:
+        seeds: the pairs drawn from train each round; null: all of them.
+        pairs_per_seed: the new pairs to ask for with each seed.
+        dedup: the rule for near copies.
+        patience: the rounds in a row without a gain after which the loop ends with `plateau`.
+        min_gain: the points of mean similarity on dev, over the best before, that are a gain.
     """
 
     seeds: Count | None

@@ -1,4 +1,4 @@
-"""`conf/task`: what is migrated, and the recorded pairs that show it."""
+"""`conf/task`: the task that is migrated, and the recorded pairs that show it."""
 
 from typing import Annotated
 
@@ -8,7 +8,12 @@ from llamaduo.config.base import Config, Count, Share
 
 
 class Split(Config):
-    """Shares of the coverage rows that are held out; the rest is for training."""
+    """Shares of the coverage rows that are held out; the rest is for training.
+
+    Attributes:
+        dev: the share that rounds are compared on.
+        test: the share that is read once, for the gate.
+    """
 
     dev: Share
     test: Share
@@ -21,10 +26,17 @@ class Split(Config):
 
 
 class TaskConfig(Config):
-    """`task`: what is migrated, and the recorded pairs that show it.
+    """`task`: the task that is migrated, and the recorded pairs that show it.
 
-    `coverage` is a path, or `shipped:<name>/<file>` for one that comes with llamaduo.
-    `prompt_column` and `response_column` name the columns of a file that has no chat `messages`.
+    Attributes:
+        name: the name of the task, and of its champion.
+        topic: the task in a few words, for synthesis and judges.
+        coverage: the file of recorded pairs: a path, or `shipped:<name>/<file>` for one that comes
+            with llamaduo.
+        prompt_column: the column of prompts, in a file that has no chat `messages`.
+        response_column: the column of answers, in such a file.
+        max_new_tokens: the most tokens of one answer.
+        split: the shares for dev and test.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

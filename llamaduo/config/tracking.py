@@ -1,4 +1,4 @@
-"""`conf/tracking`: where runs are recorded."""
+"""`conf/tracking`: the place where runs are recorded."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -11,7 +11,11 @@ from llamaduo.config.base import Config
 class MlflowTrackingConfig(Config):
     """`tracking=mlflow`: runs, tables and the registry.
 
-    `uri` null: a database under `home`. `run_name` null: a name that tells the run apart.
+    Attributes:
+        kind: the kind of tracker.
+        home: the folder of stages, reports and databases.
+        uri: the address of a database or server; null: a database under `home`.
+        run_name: the run's name in MLflow; null: one that tells the run apart.
     """
 
     kind: Literal["mlflow"]
@@ -21,7 +25,13 @@ class MlflowTrackingConfig(Config):
 
 
 class MemoryTrackingConfig(Config):
-    """`tracking=memory`: nothing outlives the process but the stages under `home`."""
+    """`tracking=memory`: nothing outlives the process but the stages under `home`.
+
+    Attributes:
+        kind: the kind of tracker.
+        home: the folder of stages and reports.
+        run_name: the run's name; null: one that tells the run apart.
+    """
 
     kind: Literal["memory"]
     home: Path

@@ -1,6 +1,5 @@
 """`python -m llamaduo.cost`: what each side costs, when local pays back, and how sure that is."""
 
-import re
 import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -199,13 +198,6 @@ def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Cr
     print(f"{'picture':<15}{', '.join(str(path) for path in paths)}", file=out)
 
 
-def quoted(word: str) -> str:
-    """`run=a` with the id in quotes: left bare, 4e107733 would be read as a number."""
-    found = re.fullmatch(r"run=([\w.-]+)", word)
-    return word if found is None or found[1] == "null" else f"run='{found[1]}'"
-
-
 def main() -> None:
     """The entry point of the command line."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
-    cli.launch("cost", Cost, cost)
+    cli.launch("cost", Cost, cost, words=cli.quoted(sys.argv[1:], "run"))

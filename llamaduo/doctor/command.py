@@ -193,7 +193,8 @@ def _ping_rows(exp: Experiment) -> Iterator[Row]:
 def main() -> None:
     """The entry point of the command line."""
     # Hydra composes every option beside the chosen ones, under a package of its own.
+    words = sys.argv[1:]
     for group in GROUPS:
         names = sorted(path.stem for path in (cli.CONF / group).glob("*.yaml"))
-        sys.argv += [f"+{group}@options.{group}.{name}={name}" for name in names]
-    cli.launch("doctor", Doctor, examine)
+        words += [f"+{group}@options.{group}.{name}={name}" for name in names]
+    cli.launch("doctor", Doctor, examine, words=words)

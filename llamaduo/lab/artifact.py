@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from llamaduo.records import Bill
+from llamaduo.records import Bill, Record
 
 if TYPE_CHECKING:
     from llamaduo.tracking import Run
 from llamaduo.base.files import write_atomically
 
 
-class Artifact(BaseModel):
+class Artifact(Record):
     """Base of what stages return: a frozen summary of the files under `home`.
 
     Paths in an artifact are relative to `home`, so a folder can be moved. `metrics` are logged
@@ -22,8 +22,6 @@ class Artifact(BaseModel):
     rows that failed for a cause that may pass: a later start makes the stage again, from the rows
     that it has.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(exclude=True)
     metrics: Mapping[str, float] = Field(default_factory=dict)

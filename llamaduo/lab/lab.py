@@ -159,7 +159,7 @@ class Lab:
         if round is not None:
             tags["llamaduo.round"] = str(round)
         title = " ".join(_title(stage, round).split())
-        with progress.titled(title), self.tracked.child(title, tags) as run, disk.needed(part):
+        with progress.titled(title), self.tracked.child(title, tags) as run, disk.guarded(part):
             run.params(stage.identity)
             part.mkdir(exist_ok=True)
             clock = _Clock(part)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from llamaduo.base.errors import ConfigError
-from llamaduo.config import Terms
 from llamaduo.money.case import COUNTED, KEYS, Case, choices_of, inputs_of
 from llamaduo.money.model import (
     Choices,
@@ -19,12 +18,13 @@ from llamaduo.money.model import (
     requests_in,
 )
 from llamaduo.money.spread import Band, Draws, Move, Spread, sensitivity, spread, tidy
+from llamaduo.records import Record
 
 SAVINGS = (12, 24, 36)  # months
 SEARCHED = 120  # months in which a break-even is looked for
 
 
-class Month(Terms):
+class Month(Record):
     """What a month takes on each side, and all until its end; month 0 is the start."""
 
     month: int
@@ -37,7 +37,7 @@ class Month(Terms):
     servers: int
 
 
-class Saving(Terms):
+class Saving(Record):
     """What the local side saves over so many months; below 0: what it costs more."""
 
     months: int
@@ -45,7 +45,7 @@ class Saving(Terms):
     band: Band | None
 
 
-class Per1000(Terms):
+class Per1000(Record):
     """A thousand requests with everything that is counted, over the months of the series."""
 
     service: Decimal
@@ -54,7 +54,7 @@ class Per1000(Terms):
     local_band: Band | None
 
 
-class CostDecision(Terms):
+class CostDecision(Record):
     """What a case comes to, in `currency`.
 
     `service_month` and `local_month` are the first month without what falls due once: `one_off` and

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from llamaduo.config import Terms
 from llamaduo.money.rates import Rates
+from llamaduo.records import Record
 
 RAPL = Path("/sys/class/powercap")
 EVERY = 30.0  # seconds; a CPU's counter starts again from 0 within minutes at full load
 JOULES = 3_600_000  # in a kWh
 
 
-class Energy(Terms):
+class Energy(Record):
     """Energy in kWh: measured by the meters that `by` names, or estimated from what it names."""
 
     kwh: float

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from llamaduo.config import Terms
 from llamaduo.money.energy import Energy, Meter, energy, together
 from llamaduo.money.rates import Rates
-from llamaduo.records import Bill
+from llamaduo.records import Bill, Record
 
 
-class MachineTime(Terms):
+class MachineTime(Record):
     """The time of a machine, its dollars and its energy; None: not known."""
 
     seconds: float

@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 
-from llamaduo.config import Hardware, Terms
+from llamaduo.config import Hardware
+from llamaduo.records import Record
 
 
-class Rates(Terms):
+class Rates(Record):
     """An hour's dollars and the mean draw of the machine that works; None: not known."""
 
     usd_per_hour: Decimal | None

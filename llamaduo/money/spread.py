@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from llamaduo.config import Quantity, Terms
+from llamaduo.config import Quantity
 from llamaduo.money.case import KEYS
 from llamaduo.money.model import (
     Array,
@@ -21,6 +21,7 @@ from llamaduo.money.model import (
     project,
     requests_in,
 )
+from llamaduo.records import Record
 
 NUDGE = Decimal("0.1")  # by which figures are moved where none has a range
 BOUNDS = {  # where a figure cannot go
@@ -35,7 +36,7 @@ BOUNDS = {  # where a figure cannot go
 CALENDAR = ("days", "hours")  # conventions, not figures that one is unsure of
 
 
-class Band(Terms):
+class Band(Record):
     """What the draws lie between, but for the tails, and their median; None: never.
 
     The value may lie outside of it: where ranges reach further up than down, so do the draws.
@@ -46,7 +47,7 @@ class Band(Terms):
     high: Decimal | None
 
 
-class Move(Terms):
+class Move(Record):
     """What the break-even does when one figure goes to an end of its range, the others staying.
 
     `low` and `high` are the ends, `at_low` and `at_high` the break-evens in months, None: never.

@@ -1,20 +1,20 @@
-"""What calls to a service LLM cost. Unknown is None, never 0; money is Decimal, in US dollars."""
+"""Prices and bills of a service LLM. Unknown is None, never 0; money is Decimal, in US dollars."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from llamaduo.records.record import Record
 
 
-class Price(BaseModel):
-    """US dollars per million tokens, and whether anybody is really charged that.
+class Price(Record):
+    """US dollars per million tokens.
 
-    A `simulated` price is nominal: what it makes is shown, and never counted as money spent.
+    A `simulated` price is nominal: its amounts are shown, and never counted as money spent.
     `cached_input_usd` is for input tokens that the service has read before; None: as all others.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_usd: Decimal = Field(ge=0)
     output_usd: Decimal = Field(ge=0)
@@ -22,22 +22,20 @@ class Price(BaseModel):
     simulated: bool
 
     def of(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
-        """Dollars for one call; `input_tokens` include the `cached_tokens`."""
+        """Return the dollars for one call; `input_tokens` include the `cached_tokens`."""
         cached = self.input_usd if self.cached_input_usd is None else self.cached_input_usd
         fresh = (input_tokens - cached_tokens) * self.input_usd
         return (fresh + cached_tokens * cached + output_tokens * self.output_usd) / 1_000_000
 
 
-class Bill(BaseModel):
-    """The calls to a service LLM that something took, and their cost.
+class Bill(Record):
+    """A number of calls to a service LLM, and their cost.
 
     `usd` is real money and None when the price of any call is not known; `simulated_usd` is what
     calls at a nominal price would have cost. `kept_calls` and `kept_usd` are the part of them that
     the request ledger answered, paid when they were first made. `estimated_calls` had no usage in
     the reply: their tokens are estimated from the length of the texts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     calls: int = 0
     input_tokens: int = 0
@@ -56,7 +54,7 @@ class Bill(BaseModel):
         price: Price | None,
         cached_tokens: int = 0,
     ) -> Self:
-        """The bill of one call; `input_tokens` include the `cached_tokens`."""
+        """Return the bill of one call; `input_tokens` include the `cached_tokens`."""
         cost = None if price is None else price.of(input_tokens, output_tokens, cached_tokens)
         simulated = price is not None and price.simulated
         return cls(
@@ -68,7 +66,7 @@ class Bill(BaseModel):
         )
 
     def paid(self) -> "Bill":
-        """The calls and dollars that were not paid before; tokens stay those of all calls."""
+        """Return the calls and dollars that were not paid before; tokens stay as they are."""
         return self.model_copy(
             update={
                 "calls": self.calls - self.kept_calls,
@@ -79,13 +77,13 @@ class Bill(BaseModel):
         )
 
     def kept(self) -> "Bill":
-        """The same calls, paid before."""
+        """Return the same calls, as paid before."""
         return self.model_copy(
             update={"kept_calls": self.calls, "kept_usd": self.usd or Decimal(0)}
         )
 
     def __add__(self, other: "Bill") -> "Bill":
-        """Both bills as one; an unknown cost stays unknown."""
+        """Return both bills as one; an unknown cost stays unknown."""
         known = self.usd is not None and other.usd is not None
         return Bill(
             calls=self.calls + other.calls,
@@ -100,7 +98,7 @@ class Bill(BaseModel):
 
     @classmethod
     def total(cls, bills: Iterable["Bill"]) -> "Bill":
-        """All bills as one."""
+        """Return all bills as one."""
         whole = Bill()
         for bill in bills:
             whole = whole + bill

@@ -32,7 +32,7 @@ def read_jsonl(path: Path, kind: type[R]) -> list[R]:
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
-    """Non-blank lines of a JSONL text with their numbers, from 1.
+    """Yield the lines of a JSONL text that are not blank, with their numbers from 1.
 
     Splits at newlines only: JSON strings may hold U+2028 and its kin, at which `splitlines` cuts.
     """
@@ -47,16 +47,16 @@ def read_rows(path: Path, *kinds: type[Record]) -> list[Record]:
 
 
 def _rows(content: bytes, kinds: tuple[type[Record], ...]) -> list[Record]:
-    found = []
+    rows = []
     for _, line in lines_of(content.decode("utf-8")):
         keys = json.loads(line).keys()
         fits = [kind for kind in kinds if keys <= kind.model_fields.keys()]
-        found.append((fits or list(kinds))[0].model_validate_json(line))
-    return found
+        rows.append((fits or list(kinds))[0].model_validate_json(line))
+    return rows
 
 
 class RowFile:
-    """A JSONL file that long work appends to, row by row, and that a later start goes on from.
+    """A JSONL file that long work appends to, row by row; a later start goes on from it.
 
     `with RowFile(path, Response) as rows: rows.done …; rows.add(row)`. A last line that a kill cut
     short is dropped at the next start.
@@ -93,7 +93,7 @@ class RowFile:
 
 
 def digest(rows: Iterable[BaseModel]) -> str:
-    """Stands for the content of rows, in their order: sha256, sixteen hex digits."""
+    """Return sixteen hex digits of sha256 that stand for the content of rows, in their order."""
     total = hashlib.sha256()
     for row in rows:
         total.update(row.model_dump_json(exclude=left_out(row)).encode() + b"\n")

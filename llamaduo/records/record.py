@@ -1,9 +1,9 @@
-"""The base of all rows and values: frozen, and closed to unknown keys."""
+"""The one base of rows, values and configuration."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """A frozen row; unknown keys are refused, not dropped."""
+    """Base of every row and value: it cannot change, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

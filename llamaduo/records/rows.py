@@ -16,7 +16,7 @@ class Message(Record):
 
 
 class Prompt(Record):
-    """What a model is asked: every message up to the answer.
+    """A question to a model: every message up to the answer.
 
     `id` is unique within its dataset and stays with everything that is made from the prompt.
     """
@@ -26,7 +26,7 @@ class Prompt(Record):
 
     @property
     def user(self) -> str:
-        """The text of the last user message: what the answer is about."""
+        """The text of the last user message, the subject of the answer."""
         return next(m.content for m in reversed(self.messages) if m.role == "user")
 
 
@@ -63,14 +63,14 @@ class Response(Record):
     finish: Literal["stop", "length"] = "stop"
 
 
-def _nothing(bill: Bill) -> bool:
+def _is_nothing(bill: Bill) -> bool:
     return bill == Bill()
 
 
 class Verdict(Record):
-    """What a judge says of one response: similarity and precision, 0 to 100 each.
+    """A judge's scores of one response: similarity and precision, 0 to 100 each.
 
-    `m` of M repeats; `bill` is what it took, and is not written where that is nothing.
+    It is repeat `m` of M. `bill` is its cost, and is not written where that is nothing.
     """
 
     prompt_id: str
@@ -81,13 +81,13 @@ class Verdict(Record):
     reason: str
     judge: str
     version: str
-    bill: Bill = Field(default=Bill(), exclude_if=_nothing)
+    bill: Bill = Field(default=Bill(), exclude_if=_is_nothing)
 
 
 class JudgeFailure(Record):
     """A response that the judge could not score, and why: counted, never averaged in.
 
-    `final` says that judging it again cannot help, and is written where it can.
+    With `final` judging it again cannot help; it is written only where it can.
     """
 
     prompt_id: str
@@ -97,7 +97,7 @@ class JudgeFailure(Record):
     judge: str
     version: str
     final: bool = Field(default=True, exclude_if=bool)
-    bill: Bill = Field(default=Bill(), exclude_if=_nothing)
+    bill: Bill = Field(default=Bill(), exclude_if=_is_nothing)
 
 
 #: A row of a judge on one response: a verdict, or the reason why there is none.

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from llamaduo.outcome import Checked, Outcome, PromptScores, Reading
 from llamaduo.records import Judgement, Verdict
+from llamaduo.report.comparison import CONFIDENCE, SEED
 from llamaduo.report.review import Kept
 from llamaduo.stats.agreement import agreement
 from llamaduo.stats.scores import by_prompt, difference, summarise
 from llamaduo.stats.table import METRICS
-
-CONFIDENCE = 0.95
-SEED = 0
 
 
 def joined(outcome: Outcome, held: Kept, verdicts: Sequence[Verdict]) -> Outcome:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from llamaduo import cli
 from llamaduo.base import stdout
@@ -36,6 +36,11 @@ class Report(Config):
     cases: Count
     person: str
     format: Literal["text", "json"]
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _one_alone(cls, runs: object) -> object:
+        return [runs] if isinstance(runs, str) else runs
 
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> "Report":
@@ -151,19 +156,6 @@ def _log(runs: "list[Named]", page: Path, tracking: TrackingConfig) -> None:
         tracked.files(page.parent)
 
 
-def quoted(word: str) -> str:
-    """`runs=[a,b]` or `runs=a` with every name in quotes.
-
-    Left bare, Hydra would read an id such as 4e107733 as a number, and infinity at that.
-    """
-    found = re.fullmatch(r"runs=\[?([^\[\]'\"]*)\]?", word)
-    if found is None:
-        return word
-    names = [name.strip() for name in found[1].split(",") if name.strip()]
-    return f"runs=[{','.join(f'{chr(39)}{name}{chr(39)}' for name in names)}]"
-
-
 def main() -> None:
     """The entry point of the command line."""
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
-    cli.launch("report", Report, report)
+    cli.launch("report", Report, report, words=cli.quoted(sys.argv[1:], "runs"))

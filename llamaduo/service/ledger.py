@@ -19,7 +19,7 @@ from typing import Literal
 
 from llamaduo.base import disk, sqlite
 from llamaduo.base.errors import LabError
-from llamaduo.base.liveness import Owner
+from llamaduo.base.liveness import ProcessLock
 from llamaduo.records import Bill
 from llamaduo.service.protocol import Completion, Failure
 
@@ -244,16 +244,16 @@ class Transaction:
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[tuple[Ledger, Owner]]:
+def opened(home: Path) -> Iterator[tuple[Ledger, ProcessLock]]:
     """The ledger of a folder, created where there is none, and its owner's sign of life.
 
-    Whoever begins calls holds `owner.alive(ledger.expire)` meanwhile.
+    Whoever begins calls holds `owner.held(ledger.expire)` meanwhile.
 
     Raises:
         LabError: it cannot be created, or is damaged.
     """
     path = home.resolve() / NAME
-    owner = Owner(path.parent / "owners", str(path))
+    owner = ProcessLock(path.parent / "owners", str(path))
     with usable(path):
         sqlite.create(path, _write_empty)
         connection = _connected(path)
@@ -293,7 +293,7 @@ def usable(path: Path | None) -> Iterator[None]:
         LabError: no room, no permission, damaged, or locked for long.
     """
     try:
-        with disk.needed(path or Path()):
+        with disk.guarded(path or Path()):
             yield
     except (sqlite3.Error, OSError) as error:
         words = str(error).strip().partition("\n")[0]

@@ -11,7 +11,7 @@ from typing import Self
 
 from llamaduo.base.errors import ConfigError, LabError
 from llamaduo.base.files import Json, fingerprint
-from llamaduo.base.liveness import Owner
+from llamaduo.base.liveness import ProcessLock
 from llamaduo.base.progress import say
 from llamaduo.base.redact import redacted
 from llamaduo.config import ApiServiceConfig
@@ -127,16 +127,16 @@ class LiveService:
                 yield from self._asked(calls, ledger, owner)
 
     def _asked(
-        self, calls: Sequence[Call], ledger: Ledger, owner: Owner | None
+        self, calls: Sequence[Call], ledger: Ledger, owner: ProcessLock | None
     ) -> Iterator[Completion | Failure]:
         with ExitStack() as stack:
             if owner is not None:
-                stack.enter_context(owner.alive(lambda dead: self._expire(ledger, dead)))
-                owner.begins()
+                stack.enter_context(owner.held(lambda dead: self._expire(ledger, dead)))
+                owner.opened()
 
             def reap() -> None:
                 if owner is not None:
-                    with owner.alive(lambda dead: self._expire(ledger, dead)):
+                    with owner.held(lambda dead: self._expire(ledger, dead)):
                         pass
 
             dispatcher = Dispatcher(self._policy, ledger, self._connect, self.counts, reap)
@@ -150,13 +150,13 @@ class LiveService:
             except BaseException:
                 dispatcher.close()
                 if owner is not None:
-                    owner.ended()
+                    owner.closed()
                 raise
             dispatcher.close()
             if owner is not None:
-                owner.ended()
+                owner.closed()
 
-    def _ledger(self, stack: ExitStack) -> tuple[Ledger, Owner | None]:
+    def _ledger(self, stack: ExitStack) -> tuple[Ledger, ProcessLock | None]:
         # A cap holds for all processes, so that they have to count together.
         if self._policy.keeps or self._context.cap is not None:
             return stack.enter_context(opened(self._context.home))

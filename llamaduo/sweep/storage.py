@@ -75,7 +75,7 @@ def usable(url: str) -> Iterator[None]:
     """
     path = file_of(url)
     try:
-        with disk.needed(Path(".") if path is None else path):
+        with disk.guarded(Path(".") if path is None else path):
             yield
     # RuntimeError is Optuna's for a database of another version, ImportError that of a driver that
     # is not installed.

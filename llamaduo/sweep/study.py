@@ -22,7 +22,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from llamaduo.base.errors import ConfigError, SweepFailed
-from llamaduo.base.liveness import Owner
+from llamaduo.base.liveness import ProcessLock
 from llamaduo.sweep import storage
 from llamaduo.sweep.choices import pruner, sampler
 from llamaduo.sweep.settings import Settings, Way
@@ -61,7 +61,7 @@ class Study:
         key = sha256(f"{storage.place(url)} {self.settings.study_name}".encode()).hexdigest()[:8]
         self._lock = FileLock(self.home / f"{key}.lock")
         self._gate = FileLock(self.home / f"{key}.gate.lock")
-        self._owner = Owner(self.home / "owners", key)
+        self._process = ProcessLock(self.home / "owners", key)
         with self.usable(), self._lock:
             self.book = optuna.create_study(
                 storage=storage.reach(url),
@@ -97,7 +97,7 @@ class Study:
     @contextmanager
     def alive(self) -> Iterator[None]:
         """Be known as a worker, after failing the trials of those who are not any more."""
-        with self._owner.alive(self._bury):
+        with self._process.held(self._bury):
             with self.usable(), self._lock:
                 for trial in self.book.get_trials(False, (TrialState.RUNNING,)):
                     if trial.number in self.settings.give_up:
@@ -140,9 +140,9 @@ class Study:
                 number = min(waiting, default=len(known))
                 before = [t for t in known if t.number < number and LOST not in t.user_attrs]
                 self.book.sampler = sampler(self.settings.sampler, len(before))
-                self._owner.begins()
+                self._process.opened()
                 trial = self.book.ask(self.space.distributions)
-                trial.set_user_attr(OWNER, self._owner.id)
+                trial.set_user_attr(OWNER, self._process.id)
                 taken.append(trial)
         return taken
 
@@ -183,7 +183,7 @@ class Study:
                 done = self.book.tell(trial, state=TrialState.FAIL)
             else:
                 done = self.book.tell(trial, [value for value in values if value is not None])
-        self._owner.ended()
+        self._process.closed()
         return done
 
     def refuse_more_failures(self) -> None:
@@ -210,7 +210,7 @@ class Study:
             for trial in trials:
                 if known[trial.number].state == TrialState.RUNNING:
                     self._lose(known[trial.number], why)
-                    self._owner.ended()
+                    self._process.closed()
 
     def best(self) -> FrozenTrial | None:
         """The best trial of a study with one objective; None where none came to its end."""

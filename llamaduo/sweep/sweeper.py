@@ -1,6 +1,5 @@
 """Hydra's multirun as an Optuna study: ask, launch, tell, until the study has its trials."""
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -31,10 +30,6 @@ from llamaduo.sweep.space import Space, parse
 from llamaduo.sweep.study import ERROR, GATED, RUN, Study, wait_a_little
 from llamaduo.sweep.trial import Attempt
 from llamaduo.tracking import Run
-
-# Launchers tell of each job with all its words; the sweep tells of each trial with its end.
-for _name in ("hydra._internal.core_plugins.basic_launcher", "hydra_plugins"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 def sweep(

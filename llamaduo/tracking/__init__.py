@@ -1,4 +1,4 @@
-"""Where runs are recorded and models promoted, and which tracker is built."""
+"""Runs that are recorded, and models that are promoted, in memory or in MLflow."""
 
 from llamaduo.config import MemoryTrackingConfig, TrackingConfig
 from llamaduo.tracking.memory import Logged, MemoryRun, MemoryTracker
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def build(config: TrackingConfig) -> Tracker:
-    """The tracker that the configuration names; nothing is created before the first run."""
+    """Return the tracker that is configured; it creates nothing before the first run."""
     if isinstance(config, MemoryTrackingConfig):
         return MemoryTracker()
     from llamaduo.tracking.mlflow import MlflowTracker

@@ -1,4 +1,4 @@
-"""Runs and versions kept in memory, for trying the loop and for tests."""
+"""Runs and versions in memory, for trying the loop and for tests."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from llamaduo.tracking.protocol import (
 
 @dataclass
 class Logged:
-    """What one run recorded, for whoever wants to look."""
+    """Everything that one run recorded."""
 
     experiment: str
     name: str
@@ -87,9 +87,9 @@ class MemoryRun:
 
     def files(self, path: Path, under: str = "") -> None:
         """See `Run.files`."""
-        found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
         root = path.parent if path.is_file() else path
-        for file in found:
+        for file in files:
             self.logged.files[(Path(under) / file.relative_to(root)).as_posix()] = file.read_bytes()
 
     def dataset(
@@ -116,7 +116,7 @@ class MemoryRun:
 
 
 class MemoryTracker:
-    """Keeps everything in `runs` and `versions`, for trying the loop and for tests.
+    """A tracker that keeps everything in `runs` and `versions`, and ends with its process.
 
     A promoted bundle is not copied: it is answered from where it lies.
     """
@@ -142,7 +142,7 @@ class MemoryTracker:
 
     @contextmanager
     def resume(self, run_id: str) -> Iterator[Run]:
-        """Go on with a run, and close it by the way in which it is left."""
+        """Go on with a run, which ends as the block does."""
         run = MemoryRun(self, self.runs[run_id], run_id)
         run.logged.status = "RUNNING"
         with _closing(run.logged):
@@ -150,7 +150,7 @@ class MemoryTracker:
 
     @contextmanager
     def start(self, logged: Logged) -> Iterator[Run]:
-        """Open a run, and close it by the way in which it is left."""
+        """Open a run, which ends as the block does."""
         with _closing(logged):
             yield MemoryRun(self, logged)
 
@@ -167,7 +167,7 @@ class MemoryTracker:
     ) -> Promotion:
         """See `Tracker.promote`."""
         versions = self.versions.setdefault(model, [])
-        known = [made for made, _ in versions]
+        known = [promoted for promoted, _ in versions]
         if fingerprint not in known:
             versions.append((fingerprint, bundle))
             known.append(fingerprint)

@@ -35,17 +35,17 @@ class Run(Protocol):
     id: str
 
     def params(self, values: Mapping[str, Json]) -> None:
-        """Record what the run was given; each key once.
+        """Record the settings of the run; each key once.
 
-        Nested mappings become dotted keys, values other than strings their JSON, and what is longer
-        than `PARAM_LIMIT` characters is cut.
+        Nested mappings become dotted keys, values other than strings their JSON, and a text of
+        more than `PARAM_LIMIT` characters is cut.
         """
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Record numbers. With a step they are points of a series, without it at step 0."""
 
     def series(self, name: str, points: Sequence[tuple[int, float]]) -> None:
-        """Record a whole series of (step, number)."""
+        """Record a whole series of (step, number) pairs."""
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set labels; a later value replaces an earlier one."""
@@ -58,7 +58,7 @@ class Run(Protocol):
         """
 
     def files(self, path: Path, under: str = "") -> None:
-        """Keep a copy of a file, or of what a folder holds, in the run's folder `under`."""
+        """Keep a copy of a file, or of a folder's content, in the run's folder `under`."""
 
     def dataset(
         self,
@@ -75,14 +75,14 @@ class Run(Protocol):
         """
 
     def child(self, name: str, tags: Mapping[str, str]) -> AbstractContextManager["Run"]:
-        """A run below this one, closed as `Tracker.open` closes its own."""
+        """Open a run below this one; it ends as those of `Tracker.open` do."""
 
     def finished(self, run_id: str) -> bool:
-        """Whether a run, of this process or an earlier one, is known and ended FINISHED."""
+        """Return True if a run, of this process or an earlier one, is known and ended FINISHED."""
 
 
 class Tracker(Protocol):
-    """Holds runs by experiment, and the registry of promoted models."""
+    """A store of runs by experiment, and a registry of promoted models."""
 
     def open(
         self,
@@ -93,11 +93,10 @@ class Tracker(Protocol):
         parent: str | None = None,
         again: str | None = None,
     ) -> AbstractContextManager[Run]:
-        """A new run. It ends FINISHED, FAILED by an exception, KILLED by an interrupt.
+        """Open a run. It ends FINISHED, FAILED by an exception, KILLED by an interrupt.
 
-        `parent` is the run that it lies below, of whatever process. `again` is a run that is gone
-        on with where it is still known. Runs that a killed process left RUNNING are closed as
-        KILLED first.
+        `parent` is the run that it lies below, of any process. `again` is a run to go on with,
+        where it is still known. Runs that a killed process left RUNNING are closed as KILLED first.
 
         Raises:
             LabError: the place where runs are kept cannot be used.
@@ -124,7 +123,7 @@ class Tracker(Protocol):
         """
 
     def champion(self, model: str) -> Path:
-        """The folder of the bundle that was promoted, to read in.
+        """Return the folder of the bundle that was promoted; nothing may be written there.
 
         Raises:
             RegistryError: there is no champion, or it cannot be fetched.
@@ -132,7 +131,7 @@ class Tracker(Protocol):
 
 
 def flat(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Params as a run keeps them: dotted keys, and text cut to `PARAM_LIMIT`."""
+    """Yield params as a run keeps them: dotted keys, and text cut to `PARAM_LIMIT`."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{prefix}{key}.")
@@ -143,14 +142,14 @@ def flat(values: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def columns(rows: Sequence[BaseModel]) -> dict[str, list[Json]]:
-    """Rows turned into columns of JSON values, in the order in which fields first appear."""
+    """Turn rows into columns of JSON values, in the order in which fields first appear."""
     dumped = [row.model_dump(mode="json") for row in rows]
     names = dict.fromkeys(name for row in dumped for name in row)
     return {name: [row.get(name) for row in dumped] for name in names}
 
 
 def no_champion(model: str, alias: str = ALIAS) -> RegistryError:
-    """What to say when a model has no version under the alias."""
+    """Return the error for a model without a version under the alias."""
     return RegistryError(
         f"models:/{model}@{alias}: no such champion; run a migration of this task until it "
         "qualifies, or look at tracking.home and tracking.uri if it was promoted elsewhere"
@@ -158,6 +157,6 @@ def no_champion(model: str, alias: str = ALIAS) -> RegistryError:
 
 
 def ending(error: BaseException) -> Status:
-    """How a run ends that was left by this error: whoever stops a run has not failed it."""
+    """Return the status of a run that this error ended; one that was stopped has not failed."""
     stopped = isinstance(error, TrialPruned) or not isinstance(error, Exception)
     return "KILLED" if stopped else "FAILED"

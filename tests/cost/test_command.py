@@ -15,7 +15,7 @@ from support.cost_cases import command, composed
 from llamaduo import cli
 from llamaduo.base.errors import ConfigError, DataError
 from llamaduo.base.terminal import WIDTH
-from llamaduo.cost.command import Cost, cases, cost, quoted
+from llamaduo.cost.command import Cost, cases, cost
 
 SCENARIOS = sorted(path.stem for path in (cli.CONF / "scenario").glob("*.yaml"))
 HEAVY = {"torch", "mlflow", "litellm", "matplotlib", "transformers", "aiohttp"}
@@ -202,9 +202,8 @@ def test_a_currency_whose_rate_is_given(tmp_path: Path, capsys) -> None:
 
 
 def test_an_id_stays_a_word() -> None:
-    assert quoted("run=4e107733") == "run='4e107733'"
-    assert quoted("run=null") == "run=null"
-    assert quoted("name=run=3") == "name=run=3"
+    typed = ["run=4e107733", "run=null", "name=run=3"]
+    assert cli.quoted(typed, "run") == ["run='4e107733'", "run=null", "name=run=3"]
 
 
 def test_a_run_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -212,7 +212,9 @@ def test_no_room_for_a_file_of_a_stage(stage, file, forked, folder, undisturbed)
     full.symlink_to("/dev/full")
     (failed,) = forked(folder.start("failed"))
     assert f"{name}.part" in failed.complaint
-    assert "no room left (No space left on device). Make some, and the same" in failed.complaint
+    assert (
+        "no room left (No space left on device). Free some space, and the same" in failed.complaint
+    )
     assert folder.parents() == ["FAILED"]
     assert (name, "FAILED") in folder.children()
     full.unlink()

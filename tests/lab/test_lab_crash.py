@@ -61,22 +61,22 @@ def test_a_stage_without_its_record_is_named(lab):
 
 def test_a_lack_of_room_is_known_by_what_libraries_make_of_it():
     rust = "Error while serializing: I/O error: No space left on device (os error 28)"
-    assert disk.lacking(Exception(rust)) is not None
+    assert disk.full_message(Exception(rust)) is not None
     copying = OSError(28, "No space left on device", "from", None, "to")
     try:
         raise RuntimeError("something else") from copying
     except RuntimeError as error:
-        said = disk.lacking(error)
+        said = disk.full_message(error)
     assert said == (
-        "to: no room left (No space left on device). Make some, and the same command goes on from "
-        "here"
+        "to: no room left (No space left on device). Free some space, and the same command goes on "
+        "from here"
     )
 
 
 def test_an_unrelated_error_is_not_taken_for_a_lack_of_room(tmp_path):
     for error in (RuntimeError("no"), OSError(13, "Permission denied"), sqlite3.Error("odd")):
-        assert disk.lacking(error, tmp_path) is None
-    with pytest.raises(ZeroDivisionError), disk.needed(tmp_path):
+        assert disk.full_message(error, tmp_path) is None
+    with pytest.raises(ZeroDivisionError), disk.guarded(tmp_path):
         _ = 1 / 0
 
 

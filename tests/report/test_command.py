@@ -18,7 +18,7 @@ from support.report_facts import Reader
 from llamaduo import cli
 from llamaduo.base.errors import DataError
 from llamaduo.outcome.runs import known, read
-from llamaduo.report.command import Report, quoted
+from llamaduo.report.command import Report
 from llamaduo.report.command import report as act
 
 
@@ -29,7 +29,7 @@ def report(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str
 def configured(*words: str) -> Report:
     """What these words on the command line ask for."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return cli.validated(compose("report", overrides=[quoted(word) for word in words]), Report)
+        return cli.validated(compose("report", overrides=cli.quoted(words, "runs")), Report)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
@@ -174,16 +174,22 @@ def test_figures_are_kept_with_mlflow_by_the_run_and_by_the_command(tmp_path: Pa
     ("typed", "read_as"),
     [
         ("runs=[a,b]", "runs=['a','b']"),
-        ("runs=a", "runs=['a']"),
+        ("runs=a", "runs='a'"),
         ("runs=[4e107733, 00123456]", "runs=['4e107733','00123456']"),
-        ("runs=mlruns/reports/x-1", "runs=['mlruns/reports/x-1']"),
+        ("runs=mlruns/reports/x-1", "runs='mlruns/reports/x-1'"),
         ("runs=['a','b']", "runs=['a','b']"),
         ("runs=[]", "runs=[]"),
+        ("runs=null", "runs=null"),
+        ("name=runs=3", "name=runs=3"),
         ("paper=table1", "paper=table1"),
     ],
 )
 def test_names_of_runs_are_read_as_text(typed: str, read_as: str) -> None:
-    assert quoted(typed) == read_as
+    assert cli.quoted([typed, "x=1"], "runs") == [read_as, "x=1"]
+
+
+def test_one_run_needs_no_brackets() -> None:
+    assert configured("runs=4e107733").runs == ("4e107733",)
 
 
 @settings(deadline=None, max_examples=50)
@@ -191,7 +197,8 @@ def test_names_of_runs_are_read_as_text(typed: str, read_as: str) -> None:
 def test_any_ids_survive_hydra(ids: list[str]) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    parsed = OverridesParser.create().parse_override(quoted(f"runs=[{','.join(ids)}]"))
+    (word,) = cli.quoted([f"runs=[{','.join(ids)}]"], "runs")
+    parsed = OverridesParser.create().parse_override(word)
     value = parsed.value()
     assert isinstance(value, list)
     assert [str(one) for one in value] == ids

@@ -94,27 +94,27 @@ def test_a_turn_is_kept_whole_or_not_at_all(tmp_path):
 
 
 def test_the_dead_are_buried_and_what_they_may_have_spent_stays_spent(tmp_path):
-    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.expire):
-        owner.begins()
+    with opened(tmp_path) as (ledger, owner), owner.held(ledger.expire):
+        owner.opened()
         with ledger.transaction() as transaction:
             transaction.admit("s", "p", flights("a", "b"))
             transaction.set_purse("p", Purse(Decimal(3), Decimal(1)))
     buried = []
     with opened(tmp_path) as (ledger, owner):
-        with owner.alive(lambda dead: buried.append(ledger.expire(dead))):
+        with owner.held(lambda dead: buried.append(ledger.expire(dead))):
             assert not ledger.pending(["a", "b"])
             with ledger.transaction() as transaction:
                 assert transaction.purse("p") == Purse(Decimal(4), Decimal(0))
-        with owner.alive(lambda dead: buried.append(ledger.expire(dead))):
+        with owner.held(lambda dead: buried.append(ledger.expire(dead))):
             pass
     assert buried == [2]
 
 
 def test_the_living_are_not_buried(tmp_path):
-    with opened(tmp_path) as (ledger, owner), owner.alive(ledger.expire):
+    with opened(tmp_path) as (ledger, owner), owner.held(ledger.expire):
         with ledger.transaction() as transaction:
             transaction.admit("s", "p", flights("a"))
-        with opened(tmp_path) as (other, second), second.alive(other.expire):
+        with opened(tmp_path) as (other, second), second.held(other.expire):
             assert other.pending(["a"]) == {"a"}
 
 

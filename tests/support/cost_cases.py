@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from llamaduo import cli
 from llamaduo.config import Hardware, OneOff, Upkeep, Workload
-from llamaduo.cost.command import Cost, quoted
+from llamaduo.cost.command import Cost
 from llamaduo.money.case import Case
 from llamaduo.money.decision import CostDecision, decide
 from llamaduo.money.spread import Draws
@@ -91,7 +91,7 @@ def decided(case: Case, months: int = 24, draws: Draws = NO_DRAWS) -> CostDecisi
 def composed(*words: str) -> Cost:
     """Return what these words on the command line ask for; the same words, the same."""
     with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return cli.validated(compose("cost", overrides=[quoted(word) for word in words]), Cost)
+        return cli.validated(compose("cost", overrides=cli.quoted(words, "run")), Cost)
 
 
 def command(cwd: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
