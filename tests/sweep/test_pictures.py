@@ -70,7 +70,7 @@ def test_the_best_so_far_never_gets_worse_and_ends_with_the_best() -> None:
     for way, better in (("maximize", -1), ("minimize", 1)):
         study = a_study(way)
         done = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
-        chart = pictures.history(done, 0, "goal", way)  # type: ignore[arg-type]
+        chart = pictures.history(done, 0, "goal", way)
         within(chart)
         best, dots = chart.lines
         ys = [mark.y for mark in best.marks]
