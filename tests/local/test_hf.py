@@ -19,7 +19,8 @@ from llamaduo.local.sampling import Answer, Rules, batches, decode, pick, unifor
 from llamaduo.records import Pair, Prompt
 from llamaduo.testing.local import LocalContract
 
-pytestmark = pytest.mark.network  # the weights come from the package index, once
+# The weights come from the package index, once. What trains or generates with them is slow.
+pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def local() -> HfLocal:
     return HfLocal(config())
 
 
+@pytest.mark.slow
 class TestHfLocal(LocalContract):
     @pytest.fixture
     def hparams(self) -> HparamsConfig:
@@ -57,6 +59,7 @@ def test_only_the_answer_and_its_end_carry_labels(local: HfLocal):
     assert learnt == PAIRS[1].response + "<|im_end|>"
 
 
+@pytest.mark.slow
 def test_gradients_after_a_generation_equal_those_before(nf4: Any):
     ids = torch.arange(5, 45).reshape(2, 20)
 
@@ -77,6 +80,7 @@ def test_gradients_after_a_generation_equal_those_before(nf4: Any):
     assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_trl(local: HfLocal, tmp_path: Path):
     from trl import SFTTrainer
 
@@ -108,6 +112,7 @@ class _Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
     local: HfLocal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -165,6 +170,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     assert '"org/base"' in (tmp_path / "cut/adapter/adapter_config.json").read_text()
 
 
+@pytest.mark.slow
 def test_rows_in_parts_make_the_same_step(local: HfLocal, tmp_path: Path):
     losses = []
     for micro in (4, 2):
@@ -198,6 +204,7 @@ def test_a_synthesised_pair_that_does_not_fit_is_left_out(local: HfLocal):
         sft.rows_of([long.model_copy(update={"origin": "coverage"})], local.chat, max_length=150)
 
 
+@pytest.mark.slow
 def test_sampling_computes_with_the_values_that_were_trained_on(local: HfLocal):
     from bitsandbytes.functional import dequantize_4bit
 
@@ -210,6 +217,7 @@ def test_sampling_computes_with_the_values_that_were_trained_on(local: HfLocal):
         assert torch.equal(dense.model.layers[3].mlp.up_proj.weight, values.float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: float):
     asks = [(pair.prompt, k) for pair in PAIRS[:4] for k in (0, 1)]
@@ -237,6 +245,7 @@ def test_an_answer_does_not_depend_on_its_batch(local: HfLocal, temperature: flo
         assert together["town-1", 0] == together["town-1", 1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_generation_goes_on_from_its_drafts(
     local: HfLocal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -302,6 +311,7 @@ def test_the_cache_holds_what_that_of_transformers_holds(seed: int):
         assert ours.get_seq_length() == theirs.get_seq_length()
 
 
+@pytest.mark.slow
 def test_an_adapter_changes_the_answers_and_lengths_are_counted(local: HfLocal, tmp_path: Path):
     settings = hparams(epochs=3, learning_rate=3e-3)
     local.train(PAIRS, settings, seed=2, out=tmp_path)
