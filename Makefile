@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 # Where torch comes from, for those who need another build:
 #   make summarize TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Python compiles what is imported, once; compiling all of 24,000 files takes a minute and is not used.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
-	-c constraints.txt
+# The exact versions; its own header says how it is made and renewed.
+LOCK := constraints.txt
+INSTALL = $(BIN)/python .ci/install.py -c $(LOCK) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 
-.PHONY: summarize test test-slow install install-dev ui clean
+.PHONY: summarize test test-slow install install-dev lock ui clean
 
 summarize: install
 	$(BIN)/python -m llamaduo +experiment=summarize $(ARGS)
@@ -29,18 +29,25 @@ install-dev: $(VENV)/installed-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and pinned: left to the other packages' ranges, pip may take a build of several GB.
-$(VENV)/torch: constraints.txt | $(VENV)/bin/python
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+$(VENV)/installed: pyproject.toml $(LOCK) | $(VENV)/bin/python
+	$(INSTALL) -e .
 	touch $@
 
-$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/torch
-	$(PIP) -e .
-	touch $@
-
-$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/torch
-	$(PIP) -e '.[dev]'
+$(VENV)/installed-dev: pyproject.toml $(LOCK) | $(VENV)/bin/python
+	$(INSTALL) -e '.[dev]'
 	touch $@ $(VENV)/installed
+
+# The newest versions that go together, but for torch, in an environment of its own. The local part
+# of a version (+cpu) says which build it is: that is TORCH_INDEX's choice, not the lock's.
+lock:
+	rm -rf $(VENV)/lock
+	mkdir -p $(VENV)
+	grep '^torch==' constraints.txt > $(VENV)/torch.txt
+	$(MAKE) install-dev VENV=$(VENV)/lock LOCK=$(VENV)/torch.txt
+	$(VENV)/lock/bin/python -m pip freeze --exclude-editable | sed 's/+.*//' > $(VENV)/frozen.txt
+	sed -i.old '/^#/!d' constraints.txt
+	cat $(VENV)/frozen.txt >> constraints.txt
+	rm -r constraints.txt.old $(VENV)/lock
 
 # Without these, MLflow reports its use, and litellm, which it imports, asks the network for prices
 # and, where there is none, hangs in its own import.
