@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH_INDEX ?=
 # The exact versions; its own header says how it is made and renewed.
 LOCK := constraints.txt
-INSTALL = $(BIN)/python .ci/install.py -c $(LOCK) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+INSTALL = $(BIN)/python .ci/install.py -c $(LOCK) $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
 
 .PHONY: summarize test test-slow install install-dev lock ui clean
 
@@ -37,16 +37,18 @@ $(VENV)/installed-dev: pyproject.toml $(LOCK) | $(VENV)/bin/python
 	$(INSTALL) -e '.[dev]'
 	touch $@ $(VENV)/installed
 
-# The newest versions that go together, but for torch, in an environment of its own. The local part
-# of a version (+cpu) says which build it is: that is TORCH_INDEX's choice, not the lock's.
+# The newest versions that go together, but for torch, from an environment of its own. Which build of
+# torch that is (+cpu) is left out: TORCH_INDEX chooses it, not the lock.
 lock:
 	rm -rf $(VENV)/lock
 	mkdir -p $(VENV)
 	grep '^torch==' constraints.txt > $(VENV)/torch.txt
 	$(MAKE) install-dev VENV=$(VENV)/lock LOCK=$(VENV)/torch.txt
-	$(VENV)/lock/bin/python -m pip freeze --exclude-editable | sed 's/+.*//' > $(VENV)/frozen.txt
+	$(VENV)/lock/bin/python -m pip freeze --exclude-editable > $(VENV)/frozen.txt
+	@! grep '^triton==' $(VENV)/frozen.txt || { echo "That comes with a CUDA build of torch, and would \
+	hold everyone to it: make lock TORCH_INDEX=https://download.pytorch.org/whl/cpu"; exit 2; }
 	sed -i.old '/^#/!d' constraints.txt
-	cat $(VENV)/frozen.txt >> constraints.txt
+	sed 's/+.*//' $(VENV)/frozen.txt | LC_ALL=C sort -f >> constraints.txt
 	rm -r constraints.txt.old $(VENV)/lock
 
 # Without these, MLflow reports its use, and litellm, which it imports, asks the network for prices
