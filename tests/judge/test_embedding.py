@@ -70,7 +70,7 @@ def verdict(judge, answer, **kinds):
 class TestContract(JudgeContract):
     @pytest.fixture
     def pairs(self, pairs):
-        """A quarter: each is read some ten times."""
+        """Take a quarter of them: each is read some ten times."""
         return pairs[::4]
 
 
