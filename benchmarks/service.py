@@ -38,7 +38,8 @@ from typing import Any
 from llamaduo.config import ApiServiceConfig, Limits
 from llamaduo.records import Bill, Message
 from llamaduo.service import Completion, Request, ServiceContext
-from llamaduo.service.ledger import KeptAnswer, opened
+from llamaduo.service.kept_answers import KeptAnswer
+from llamaduo.service.ledger import opened
 from llamaduo.service.live import LiveService
 
 AT_ONCE = 64

@@ -18,6 +18,19 @@ _TITLES = re.compile(
 )
 
 
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 can encode: each half of a surrogate pair has become U+FFFD.
+
+    JSON can name such a half, and no file or request can hold it. Two halves that stand together
+    become the character that they mean.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def words(text: str) -> tuple[str, ...]:
     """Return the words and figures of a text as they are written, in any script.
 

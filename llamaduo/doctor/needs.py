@@ -96,7 +96,7 @@ class State:
 
 def has_key(*names: str) -> bool:
     """Whether any of the variables is set to something, in the environment or in `.env`."""
-    return any(keys.found(name) is not None for name in names)
+    return any(keys.value_of(name) is not None for name in names)
 
 
 # ---------------------------------------------------------------- what the choices need

@@ -11,19 +11,14 @@ from pydantic import Field
 
 from llamaduo.base.errors import ConfigError
 from llamaduo.base.files import Json
+from llamaduo.base.text import encodable
 from llamaduo.config import LlmJudgeConfig
 from llamaduo.judge.protocol import Item
 from llamaduo.records import Bill, Judgement, Message, Record, Verdict
 from llamaduo.service import Completion, Request, Service
 from llamaduo.service.fence import fenced
-from llamaduo.service.structured import (
-    Parsed,
-    ask_for,
-    form_of,
-    missing,
-    own_objects,
-    score_of,
-)
+from llamaduo.service.reply_json import missing, own_objects, score_of
+from llamaduo.service.structured import Parsed, ask_for, form_of
 
 PROMPTS = Path(__file__).parent / "prompts"
 
@@ -207,5 +202,4 @@ def read(request: Request, reply: Completion) -> ReadVerdict:
 
 def _reason(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
-    whole = text.encode("utf-8", "replace").decode()[:REASON]
-    return whole or "no reason given"
+    return encodable(text)[:REASON] or "no reason given"

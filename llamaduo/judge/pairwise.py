@@ -11,13 +11,15 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from llamaduo.base.files import Json
+from llamaduo.base.text import encodable
 from llamaduo.config import PairwiseJudgeConfig
 from llamaduo.judge.llm import PROMPTS, REASON, JudgePrompt
 from llamaduo.records import Bill, JudgeFailure, Message, Prompt, Record, Response
 from llamaduo.service import Completion, Failure, Request, Service, ServiceContext
 from llamaduo.service import build as build_service
 from llamaduo.service.fence import fenced
-from llamaduo.service.structured import Parsed, ask_for, form_of, missing, own_objects
+from llamaduo.service.reply_json import missing, own_objects
+from llamaduo.service.structured import Parsed, ask_for, form_of
 from llamaduo.stats.intervals import Estimate, estimate
 
 #: Raised whenever the same replies may make other preferences.
@@ -257,7 +259,7 @@ def read(request: Request, reply: Completion) -> Choice:
         raise ValueError(f'better is "{better[:40]}", not "A", "B" or "tie"')
     reason = choices[-1].get("reason")
     text = reason.strip() if isinstance(reason, str) else ""
-    text = text.encode("utf-8", "replace").decode()[: REASON // 2]
+    text = encodable(text)[: REASON // 2]
     return Choice(reason=text or "no reason given", better=places[better])
 
 

@@ -32,7 +32,7 @@ from llamaduo.migration.plan_text import page
 from llamaduo.migration.yardsticks import ASKED, COPIES, copies, shown_name
 from llamaduo.money.prices import quote
 from llamaduo.records import Pair, Response
-from llamaduo.service import Request, Service
+from llamaduo.service import Request, Service, kept_answers, ledger_file
 from llamaduo.service import ledger as ledgers
 from llamaduo.service.transport import Transport
 from llamaduo.stages import answer, collect, synthesize
@@ -86,14 +86,14 @@ class _Kept:
 @contextmanager
 def _ledger(home: Path) -> Iterator[_Kept | None]:
     """Open the ledger where there is one, to read it without a trace."""
-    path = home.resolve() / ledgers.NAME
+    path = home.resolve() / ledger_file.NAME
     if not path.exists():
         yield None
         return
     # Reading beside a log needs a file of its own beside the database, unless nobody writes.
     log = path.with_name(path.name + "-wal")
     how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    with ledgers.usable(path):
+    with ledger_file.usable(path):
         connection = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)
     with closing(connection):
         yield _Kept(ledgers.Ledger(connection, path, ""), ledgers.Transaction(connection, ""))
@@ -158,10 +158,10 @@ class _Planner:
         pairs, rejects = collect.read_pairs(collect.source_of(exp.task).read_bytes(), exp.task)
         splits = collect.split(pairs, rejects, exp.task, seed=exp.seed)
         budget = exp.budget
-        purse = ledgers.Purse()
+        purse = kept_answers.Purse()
         with _ledger(exp.tracking.home) as self.kept:
             if self.kept is not None:
-                with ledgers.usable(self.kept.ledger.path):
+                with ledger_file.usable(self.kept.ledger.path):
                     purse = self.kept.transaction.purse(budget.purse)
             steps = [Step("collect", state=self._state(collected)), *self._steps(splits)]
         return Plan(

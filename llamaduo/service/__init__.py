@@ -19,26 +19,26 @@ __all__ = [
 
 
 def missing_value(config: ApiServiceConfig) -> str | None:
-    """What the chosen option leaves to the user to say, with the next act; None: nothing."""
+    """Return the key that the option leaves to the user, as the user can set it; None: none."""
     for name in ("model", "api_base"):
         value = getattr(config, name)
         if value is not None and ("???" in value or "<" in value):
-            form = "" if "???" in value else f" for {value}"
-            return f"service.{name}=…{form} ('judge.client.{name}=…' for a judge's client)"
+            example = "" if "???" in value else f" for {value}"
+            return f"service.{name}=…{example} ('judge.client.{name}=…' for a judge's client)"
     return None
 
 
 def build(config: ServiceConfig, context: ServiceContext) -> Service:
-    """The service LLM that the configuration names.
+    """Return the service LLM that the configuration names.
 
     Raises:
-        ConfigError: the configuration lacks a value, or nobody knows the price.
+        ConfigError: the configuration lacks a value, or the price is not known.
     """
     if isinstance(config, ApiServiceConfig):
         from llamaduo.service.live import LiveService
 
-        if (gap := missing_value(config)) is not None:
-            raise ConfigError(f"service={config.name} leaves it to you to set {gap}")
+        if (missing := missing_value(config)) is not None:
+            raise ConfigError(f"service={config.name} leaves it to you to set {missing}")
         if config.retired is not None:
             words = f"its provider retired {config.model} ({config.retired}); new calls may fail"
             print(f"llamaduo: service={config.name}: {words}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a call came to: an answer, another attempt, a failure, or the end of all calls."""
+"""The end of one call: an answer, another attempt, a failure, or the end of all calls."""
 
 import asyncio
 import random
@@ -7,11 +7,13 @@ from decimal import Decimal
 
 from llamaduo.base.errors import LlamaduoError, ServiceError
 from llamaduo.base.redact import redacted
+from llamaduo.base.text import encodable
 from llamaduo.config import Limits
 from llamaduo.records import Bill, Price
-from llamaduo.service.ledger import KeptAnswer
-from llamaduo.service.pace import Pace, Size, Tokens
+from llamaduo.service.kept_answers import KeptAnswer
+from llamaduo.service.pace import Pace
 from llamaduo.service.protocol import Request
+from llamaduo.service.rate_limits import Size, Tokens
 from llamaduo.service.transport import Rejection, Reply
 
 BACKOFF = 0.5  # seconds before the second attempt; doubles each time
@@ -21,11 +23,11 @@ BYTES_PER_TOKEN = 4  # where a service does not count them
 
 @dataclass
 class CallCounts:
-    """What has become of calls: `sent` to the service, each attempt counted, and how those went.
+    """The numbers of calls by their end. `sent` counts each attempt.
 
     `kept` requests were answered without a call. `retried` calls failed and were made again,
-    `limited` ones were refused as too many. `failures` have no answer. `expired` calls were under
-    way when a run died, and may be paid for again.
+    `limited` ones were rejected by a rate limit. `failures` have no answer. `expired` calls were in
+    flight when a run died, and may be paid for again.
     """
 
     sent: int = 0
@@ -38,10 +40,11 @@ class CallCounts:
 
 @dataclass(frozen=True)
 class CallPolicy:
-    """What calls to a service have to keep to.
+    """The rules for calls to a service.
 
-    `service` stands for what the limits and the pace belong to, `keeps` says whether answers go
-    into the ledger. `cap` dollars are what all that spends from the `purse` may spend.
+    Limits and pace are kept for `service`, a fingerprint of where the calls go. `keeps` says
+    whether answers go into the ledger. All that spends from the `purse` may together spend `cap`
+    US dollars; None: no limit.
     """
 
     name: str
@@ -56,46 +59,50 @@ class CallPolicy:
 
 @dataclass(slots=True)
 class Call:
-    """A request that needs a call, with those like it. `worst` is what one call costs at most."""
+    """A call to make, for all requests with the same key.
+
+    `worst` is the highest cost of one attempt in US dollars. Of the last attempt: `sent` is when it
+    began (monotonic seconds), `estimate` the tokens that the pace counted it as. `bill` is that of
+    the attempts before.
+    """
 
     key: str
     requests: list[Request]
     size: Size
     worst: Decimal
-    tried: int = 0
+    attempts: int = 0
     sent: float = 0.0
-    taken: Tokens = field(default_factory=lambda: Tokens(0, 0))
+    estimate: Tokens = field(default_factory=lambda: Tokens(0, 0))
     bill: Bill = field(default_factory=Bill)
 
 
 @dataclass(frozen=True)
 class CallResult:
-    """What one call took, and what it came to.
+    """The cost of one attempt and its result.
 
-    That is an `answer`, which may be a failure; or another attempt in `again` seconds (0: as soon
-    as the pace allows); or a reason to `stop` all calls. `unsure` calls may have been charged for
-    without a word, so that the purse is held to have paid their worst case.
+    The result is an `answer`, which may be a failure; or another attempt after `retry_after`
+    seconds (0: as soon as the pace allows); or a reason to `stop` all calls. `maybe_charged`
+    attempts may have been paid for without a bill, so their highest cost counts as spent.
     """
 
     bill: Bill
     answer: KeptAnswer | None = None
-    again: float | None = None
+    retry_after: float | None = None
     stop: LlamaduoError | None = None
-    unsure: bool = False
+    maybe_charged: bool = False
 
 
 def settle(
     call: Call, task: "asyncio.Task[Reply]", policy: CallPolicy, pace: Pace, chance: random.Random
 ) -> CallResult:
-    """What became of a call that is over; the pace is told."""
+    """Return the result of an attempt that is over, and report it to the pace."""
     error = asyncio.CancelledError() if task.cancelled() else task.exception()
     if error is None:
         reply = task.result()
         bill = _paid(reply, call, policy, pace)
-        whole = bill if call.tried == 1 else call.bill + bill
-        return CallResult(
-            bill, KeptAnswer(encodable(reply.text), None, reply.model, reply.finish, whole)
-        )
+        whole = bill if call.attempts == 1 else call.bill + bill
+        answer = KeptAnswer(encodable(reply.text), None, reply.model, reply.finish, whole)
+        return CallResult(bill, answer)
     if isinstance(error, Rejection):
         return _rejected(call, error, policy, pace, chance)
     pace.passed(call.sent)
@@ -109,8 +116,8 @@ def _rejected(
     call: Call, rejection: Rejection, policy: CallPolicy, pace: Pace, chance: random.Random
 ) -> CallResult:
     bill = Bill()
-    if rejection.limited:
-        pace.refused(call.sent, rejection.after)
+    if rejection.rate_limited:
+        pace.refused(call.sent, rejection.retry_after)
     elif rejection.reply is None:
         pace.passed(call.sent)
     if rejection.reply is not None:
@@ -118,17 +125,17 @@ def _rejected(
     if rejection.fatal:
         cause = f"service={policy.name}: {redacted(str(rejection))}"
         return CallResult(bill, stop=ServiceError(cause))
-    if not rejection.again:
+    if not rejection.retry:
         return CallResult(bill, _failure(call, str(rejection), policy, bill, final=True))
-    if call.tried >= policy.attempts:
-        cause = f"{rejection} (asked {call.tried} times)"
+    if call.attempts >= policy.attempts:
+        cause = f"{rejection} (asked {call.attempts} times)"
         failure = _failure(call, cause, policy, bill, final=False)
-        return CallResult(bill, failure, unsure=rejection.unsure)
-    if rejection.limited:
-        return CallResult(bill, again=0.0)  # the pace waits, for all calls
-    wait = min(LONGEST_BACKOFF, BACKOFF * 2.0 ** min(call.tried - 1, 10))
-    wait = max(wait * chance.uniform(0.5, 1.0), rejection.after or 0.0)
-    return CallResult(bill, again=wait, unsure=rejection.unsure)
+        return CallResult(bill, failure, maybe_charged=rejection.maybe_charged)
+    if rejection.rate_limited:
+        return CallResult(bill, retry_after=0.0)  # the pace waits, for all calls
+    wait = min(LONGEST_BACKOFF, BACKOFF * 2.0 ** min(call.attempts - 1, 10))
+    wait = max(wait * chance.uniform(0.5, 1.0), rejection.retry_after or 0.0)
+    return CallResult(bill, retry_after=wait, maybe_charged=rejection.maybe_charged)
 
 
 def _failure(call: Call, cause: str, policy: CallPolicy, bill: Bill, *, final: bool) -> KeptAnswer:
@@ -137,32 +144,24 @@ def _failure(call: Call, cause: str, policy: CallPolicy, bill: Bill, *, final: b
 
 
 def _paid(reply: Reply, call: Call, policy: CallPolicy, pace: Pace) -> Bill:
+    """Return the bill of a reply, with estimated tokens where the service counted none."""
     read, written = reply.input_tokens, reply.output_tokens
     estimated = read is None or written is None
     if read is None:
         read = max(1, call.size.read // BYTES_PER_TOKEN)
     if written is None:
         written = -(-len(encodable(reply.text).encode()) // BYTES_PER_TOKEN)
-    pace.accepted(call.sent, call.size, call.taken, Tokens(read, written))
+    pace.accepted(call.sent, call.size, call.estimate, Tokens(read, written))
     bill = Bill.call(read, written, policy.price, reply.cached_tokens)
     return bill.model_copy(update={"estimated_calls": 1}) if estimated else bill
 
 
-def encodable(text: str) -> str:
-    """The text without halves of characters, which JSON can name and no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
-
-
-def came_in(task: "asyncio.Task[Reply]") -> bool:
-    """Whether a call ended by itself, and not because all is broken off."""
+def completed(task: "asyncio.Task[Reply]") -> bool:
+    """Return whether a call ended by itself, rather than by being cancelled."""
     return not task.cancelled() and isinstance(task.exception() or Exception(), Exception)
 
 
-def refused(task: "asyncio.Task[Reply]") -> bool:
-    """Whether the service said that it is asked too much."""
+def rate_limited(task: "asyncio.Task[Reply]") -> bool:
+    """Return whether a rate limit of the service rejected a call."""
     error = None if task.cancelled() else task.exception()
-    return isinstance(error, Rejection) and error.limited
+    return isinstance(error, Rejection) and error.rate_limited

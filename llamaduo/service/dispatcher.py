@@ -1,54 +1,51 @@
-"""Where calls to a live service are made: each waits for its turn, is sent, and is kept.
+"""Dispatch of calls to a live service: each is admitted, sent, and settled in the ledger.
 
-A turn is one transaction of the ledger: it keeps the answers that have come in, settles the purse,
-and lets as many waiting calls go as limits, pace, purse and the other processes leave room for.
-Between turns an event loop runs in the caller's thread. A call's place is free once its answer is
-on the disk.
+One transaction of the ledger keeps the answers that have come in, updates the purse, and admits as
+many waiting calls as limits, pace, purse and the other processes allow. Between transactions an
+event loop runs in the caller's thread. A call's place is free once its answer is on the disk.
 """
 
 import asyncio
-import heapq
-import itertools
-import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 
-from llamaduo.base.errors import BudgetReached, LlamaduoError
-from llamaduo.base.format import exact_dollars
+from llamaduo.base.errors import LlamaduoError
 from llamaduo.base.progress import say
+from llamaduo.records import Bill
+from llamaduo.service.admission import Admission, pending_key
 from llamaduo.service.call_results import (
     Call,
     CallCounts,
     CallPolicy,
-    CallResult,
-    came_in,
-    refused,
+    completed,
+    rate_limited,
     settle,
 )
-from llamaduo.service.ledger import KeptAnswer, Ledger, PendingCall, Purse, Transaction
+from llamaduo.service.kept_answers import KeptAnswer, Purse
+from llamaduo.service.ledger import Ledger, Transaction
 from llamaduo.service.pace import Pace
 from llamaduo.service.protocol import Completion, Failure, Request
 from llamaduo.service.transport import Reply, Transport
+from llamaduo.service.waiting_calls import WaitingCalls
 
-GATHER = 0.002  # seconds from turn to turn, in which answers gather for one write to the disk
-POLL = 0.05  # seconds from look to look at what other processes do
-REAP_EVERY = 1.0  # seconds from look to look for other processes that have died
-HEARTBEAT = 0.5  # seconds within which a process that waits says that it is there
-LONG_WAIT = 30.0  # seconds; a longer wait is told
+GATHER = 0.002  # seconds between transactions, in which answers gather for one write to the disk
+POLL = 0.05  # seconds between looks at the answers of other processes
+REAP_EVERY = 1.0  # seconds between searches for other processes that have died
+HEARTBEAT = 0.5  # seconds within which a waiting process shows in the pace that it is there
+LONG_WAIT = 30.0  # seconds; a wait that is as long is told
 
 
-_DoneCall = tuple[Call, "asyncio.Task[Reply]"]
+_Attempt = tuple[Call, "asyncio.Task[Reply]"]
 _Outcomes = list[Completion | Failure]
 
 
 class Dispatcher:
-    """Makes calls, and yields what comes of them.
+    """Makes calls and yields their outcomes.
 
-    `reap` buries the processes that died. Whatever way `outcomes` is left, `close` has to follow.
+    `reap` expires the calls of processes that died. However `outcomes` ends, `close` must follow.
     """
 
     def __init__(
@@ -64,16 +61,13 @@ class Dispatcher:
         self._counts = counts
         self._reap = reap
         self._chance = random.Random()
-        self._queue: deque[Call] = deque()
-        self._later: list[tuple[float, int, Call]] = []
-        self._elsewhere: dict[str, Call] = {}
-        self._in_flight: dict[str, tuple[Call, asyncio.Task[Reply]]] = {}
-        self._done: list[_DoneCall] = []
+        self._waiting = WaitingCalls()
+        self._in_flight: dict[str, _Attempt] = {}
+        self._finished: list[_Attempt] = []
         self._stop: LlamaduoError | None = None
-        self._others = False  # whether it is for other processes that calls wait
-        self._last_transaction = self._polled_at = self._reaped_at = self._heartbeat_at = 0.0
-        self._reported_until = 0.0
-        self._number = itertools.count()
+        self._waits_for_others = False  # for places or money that other processes hold
+        self._last_transaction = self._polled = self._reaped = self._heartbeat = 0.0
+        self._told_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._loop = asyncio.new_event_loop()
@@ -84,39 +78,42 @@ class Dispatcher:
             raise
 
     def outcomes(self, calls: Iterable[Call]) -> Iterator[Completion | Failure]:
-        """One outcome for each request of the calls, on the disk before it is yielded.
+        """Yield one outcome for each request of the calls; it is on the disk by then.
 
         Raises:
             ServiceError: no call to the service can succeed.
             BudgetReached: the next call might exceed the cap.
             LabError: the ledger cannot be used.
         """
-        self._queue.extend(calls)
-        while self._in_flight or (self._stop is None and self._ahead):
-            found = [] if self._stop else self._found_elsewhere()
+        self._waiting.add(calls)
+        while not self._is_over:
+            others = [] if self._stop else self._outcomes_of_others()
             outcomes, wait = self._transact()
-            if found or outcomes:
-                # What was let go is on its way before anyone takes time over what came in.
+            if others or outcomes:
+                # Admitted calls are on their way before the caller takes time over outcomes.
                 self._loop.call_soon(self._loop.stop)
                 self._loop.run_forever()
-                yield from found
+                yield from others
                 yield from outcomes
             self._rest(wait)
         if self._stop is not None:
             raise self._stop
 
     @property
-    def _ahead(self) -> int:
-        waiting = len(self._queue) + len(self._later) + len(self._elsewhere)
-        return waiting + len(self._in_flight)
+    def _is_over(self) -> bool:
+        return not self._in_flight and (self._stop is not None or not self._waiting)
+
+    @property
+    def _unfinished(self) -> int:
+        return len(self._waiting) + len(self._in_flight)
 
     def _rest(self, wait: float | None) -> None:
         """Let the loop run until there is something to do."""
-        if not self._in_flight and not (self._stop is None and self._ahead):
+        if self._is_over:
             return
         if wait is not None:
             self._wake(self._loop.time() + wait)
-        if self._done:
+        if self._finished:
             self._wake(self._last_transaction + GATHER)
         self._loop.run_forever()
         self._unset_timer()
@@ -131,88 +128,94 @@ class Dispatcher:
             self._timer.cancel()
             self._timer = None
 
-    def _on_done(self, call: Call, task: "asyncio.Task[Reply]") -> None:
-        self._done.append((call, task))
+    def _on_finished(self, call: Call, task: "asyncio.Task[Reply]") -> None:
+        self._finished.append((call, task))
         if not self._closing:
             self._wake(self._last_transaction + GATHER)
 
     def _transact(self) -> tuple[_Outcomes, float | None]:
-        """One transaction; gives the outcomes, and the seconds after which to look again."""
-        policy, done = self._policy, self._done[:]
+        """Make one transaction; return the outcomes, and the seconds to the next one."""
+        policy, finished = self._policy, self._finished[:]
         with self._ledger.transaction() as transaction:
             now = time.monotonic()
             pace = Pace(policy.limits, transaction.pace(policy.service), now, self._chance)
             purse = before = transaction.purse(policy.purse)
-            outcomes, purse = self._settle_all(transaction, pace, purse, done)
-            admitted: list[Call] = []
-            wait = None
+            outcomes, purse = self._settle_all(transaction, pace, purse, finished)
+            admission = Admission(policy, transaction, pace, purse, self._ledger.owner)
             if self._stop is None:
-                admitted, purse, wait = self._admit(transaction, pace, purse, now)
-            if purse != before:
-                transaction.set_purse(policy.purse, purse)
-            if done or admitted or now - self._heartbeat_at > HEARTBEAT:
-                self._heartbeat_at = now
+                admission.admit(self._waiting, len(self._in_flight), now)
+                self._stop = admission.stop
+            if admission.purse != before:
+                transaction.set_purse(policy.purse, admission.purse)
+            if finished or admission.calls or now - self._heartbeat > HEARTBEAT:
+                self._heartbeat = now
                 transaction.set_pace(policy.service, pace.state)
-        del self._done[: len(done)]
+        del self._finished[: len(finished)]
         self._last_transaction = time.monotonic()
-        self._send(admitted)
-        if wait is not None and wait >= LONG_WAIT and now > self._reported_until:
-            self._reported_until = now + wait
-            say(f"{policy.name}: rate-limited; waiting {wait:.0f} s")
-        if self._later:
-            due = max(0.0, self._later[0][0] - time.monotonic())
-            wait = due if wait is None else min(wait, due)
-        if self._others or self._elsewhere:
+        self._send(admission.calls)
+        wait = admission.seconds
+        self._tell_long_wait(wait, now)
+        if (due := self._waiting.next_due) is not None:
+            seconds = max(0.0, due - time.monotonic())
+            wait = seconds if wait is None else min(wait, seconds)
+        self._waits_for_others = admission.for_others
+        if self._waits_for_others or self._waiting.elsewhere:
             wait = POLL if wait is None else min(wait, POLL)
         return outcomes, wait
 
+    def _tell_long_wait(self, wait: float | None, now: float) -> None:
+        if wait is not None and wait >= LONG_WAIT and now > self._told_until:
+            self._told_until = now + wait
+            say(f"{self._policy.name}: rate-limited; waiting {wait:.0f} s")
+
     def _send(self, admitted: Sequence[Call]) -> None:
         for call in admitted:
-            call.tried += 1
+            call.attempts += 1
             self._counts.sent += 1
             task = self._loop.create_task(_sent(self._transport, call.requests[0]))
-            task.add_done_callback(partial(self._on_done, call))
+            task.add_done_callback(partial(self._on_finished, call))
             self._in_flight[call.key] = call, task
 
-    # What comes in
+    # Finished calls
 
     def _settle_all(
-        self, transaction: Transaction, pace: Pace, purse: Purse, done: Sequence[_DoneCall]
+        self, transaction: Transaction, pace: Pace, purse: Purse, finished: Sequence[_Attempt]
     ) -> tuple[_Outcomes, Purse]:
-        if not done:
+        if not finished:
             return [], purse
         outcomes: _Outcomes = []
         kept: list[tuple[str, KeptAnswer]] = []
         spent = reserved = Decimal(0)
-        for call, task in done:
+        for call, task in finished:
             self._in_flight.pop(call.key, None)
-            came = settle(call, task, self._policy, pace, self._chance)
-            self._counts.limited += refused(task)
-            spent += call.worst if came.unsure else came.bill.usd or 0
+            result = settle(call, task, self._policy, pace, self._chance)
+            self._counts.limited += rate_limited(task)
+            spent += call.worst if result.maybe_charged else result.bill.usd or 0
             reserved -= call.worst
-            if came.again is not None:
-                self._try_again(call, came)
-            elif came.answer is None:
-                self._stop = self._stop or came.stop
+            if result.retry_after is not None:
+                self._retry(call, result.bill, result.retry_after)
+            elif result.answer is None:
+                self._stop = self._stop or result.stop
             else:
-                if self._policy.keeps and came.answer.final and came.answer.bill.calls:
-                    kept.append((call.key, came.answer))
-                outcomes += self._outcomes(call, came.answer)
-        transaction.finish(self._mark(call) for call, _ in done)
+                if self._policy.keeps and result.answer.final and result.answer.bill.calls:
+                    kept.append((call.key, result.answer))
+                outcomes += self._outcomes_of(call, result.answer)
+        keys = [pending_key(call, self._policy, self._ledger.owner) for call, _ in finished]
+        transaction.finish(keys)
         if kept:
             transaction.keep(kept)
         return outcomes, purse.plus(spent, reserved)
 
-    def _try_again(self, call: Call, came: CallResult) -> None:
+    def _retry(self, call: Call, bill: Bill, seconds: float) -> None:
         self._counts.retried += 1
-        call.bill += came.bill
-        if came.again:
-            due = time.monotonic() + came.again
-            heapq.heappush(self._later, (due, next(self._number), call))
+        call.bill += bill
+        if seconds:
+            self._waiting.delay(call, time.monotonic() + seconds)
         else:
-            self._queue.appendleft(call)
+            self._waiting.add_first(call)
 
-    def _outcomes(self, call: Call, answer: KeptAnswer) -> _Outcomes:
+    def _outcomes_of(self, call: Call, answer: KeptAnswer) -> _Outcomes:
+        """Return the outcomes of a call's requests; the first alone has paid for it."""
         if answer.text is None:
             self._counts.failures += len(call.requests)
         self._counts.kept += len(call.requests) - 1
@@ -221,102 +224,32 @@ class Dispatcher:
             for number, request in enumerate(call.requests)
         ]
 
-    # What goes out
+    # Other processes
 
-    def _admit(
-        self, transaction: Transaction, pace: Pace, purse: Purse, now: float
-    ) -> tuple[list[Call], Purse, float | None]:
-        """The calls that may go now; and seconds to the next, where time is what it waits for."""
-        while self._later and self._later[0][0] <= now:
-            self._queue.appendleft(heapq.heappop(self._later)[2])
-        admitted: list[Call] = []
-        wait = None
-        self._others = False
-        room = self._room(transaction, pace) if self._queue else 0
-        some = [self._queue[i] for i in range(min(room, len(self._queue)))]
-        taken = (
-            transaction.claimed([call.key for call in some])
-            if some and self._policy.keeps
-            else set()
-        )
-        for call in some:
-            if call.key in taken:
-                self._elsewhere[call.key] = self._queue.popleft()
-                continue
-            if not self._affordable(transaction, purse, call):
-                break
-            in_flight = len(self._in_flight) + len(admitted)
-            if seconds := pace.wait(
-                call.size, in_flight=in_flight, ahead=self._ahead + len(admitted)
-            ):
-                wait = seconds
-                break
-            self._queue.popleft()
-            call.sent, call.taken = now, pace.take(call.size)
-            purse = purse.plus(Decimal(0), call.worst)
-            admitted.append(call)
-        if admitted:
-            began = time.time()
-            flights = [PendingCall(self._mark(call), call.worst, began) for call in admitted]
-            transaction.admit(self._policy.service, self._policy.purse, flights)
-        return admitted, purse, wait
-
-    def _room(self, transaction: Transaction, pace: Pace) -> int:
-        """Calls that may begin by the limit of those at once, which processes share evenly."""
-        limit = self._policy.limits.concurrency
-        in_flight = transaction.in_flight(self._policy.service)
-        share = math.ceil(limit / pace.shared_by(self._ledger.owner, in_flight))
-        # A row that waits to be asked again keeps its place: a service in trouble is asked less.
-        own = share - len(self._in_flight) - len(self._later)
-        free = limit - sum(in_flight.values())
-        self._others = free < own and not self._in_flight
-        return max(0, min(own, free))
-
-    def _affordable(self, transaction: Transaction, purse: Purse, call: Call) -> bool:
-        cap = self._policy.cap
-        if cap is None or purse.spent + purse.reserved + call.worst <= cap:
-            return True
-        if purse.spent + call.worst > cap:
-            self._stop = BudgetReached(
-                f"budget.usd={cap}: purse {self._policy.purse!r} has spent "
-                f"{exact_dollars(purse.spent)} and the next call to {self._policy.name} may cost "
-                f"{exact_dollars(call.worst)}. All results are kept; raise budget.usd, or name "
-                "another budget.purse, and the same command goes on"
-            )
-        elif not self._in_flight:
-            self._others = True
-        return False
-
-    # What other processes do
-
-    def _found_elsewhere(self) -> _Outcomes:
-        """The outcomes of requests that another process has asked meanwhile."""
-        now = time.monotonic()
-        if (self._others or self._elsewhere) and now - self._reaped_at > REAP_EVERY:
-            self._reaped_at = now
+    def _outcomes_of_others(self) -> _Outcomes:
+        """Return the outcomes of requests that another process has asked meanwhile."""
+        now, elsewhere = time.monotonic(), self._waiting.elsewhere
+        if (self._waits_for_others or elsewhere) and now - self._reaped > REAP_EVERY:
+            self._reaped = now
             self._reap()
-        if not self._elsewhere or now - self._polled_at < POLL:
+        if not elsewhere or now - self._polled < POLL:
             return []
-        self._polled_at = now
-        keys = list(self._elsewhere)
-        under_way = self._ledger.pending(keys)
+        self._polled = now
+        keys = list(elsewhere)
+        pending = self._ledger.pending(keys)
         answers = self._ledger.look_up(keys)
-        found: _Outcomes = []
+        outcomes: _Outcomes = []
         for key in keys:
             if key in answers:
-                call = self._elsewhere.pop(key)
+                call = elsewhere.pop(key)
                 self._counts.kept += len(call.requests)
-                found += [answers[key].outcome(r.id, kept=True) for r in call.requests]
-            elif key not in under_way:
-                self._queue.appendleft(self._elsewhere.pop(key))
-        return found
-
-    def _mark(self, call: Call) -> str:
-        """The key of a flight: a call whose answer is not kept concerns nobody else."""
-        return call.key if self._policy.keeps else f"{self._ledger.owner}:{call.key}"
+                outcomes += [answers[key].outcome(r.id, kept=True) for r in call.requests]
+            elif key not in pending:
+                self._waiting.add_first(elsewhere.pop(key))
+        return outcomes
 
     def close(self) -> None:
-        """Break off what is under way, which then counts as lost, and let go of connections.
+        """Cancel the calls in flight, which then count as expired, and close connections.
 
         Answers that have come in are kept.
 
@@ -326,23 +259,21 @@ class Dispatcher:
         self._closing = True
         self._unset_timer()
         try:
-            self._loop.run_until_complete(self._break_off())
+            self._loop.run_until_complete(self._cancel())
         finally:
             self._loop.close()
-        if done := [(call, task) for call, task in self._done if came_in(task)]:
-            policy = self._policy
+        if finished := [(call, task) for call, task in self._finished if completed(task)]:
+            policy, now = self._policy, time.monotonic()
             with self._ledger.transaction() as transaction:
-                pace = Pace(
-                    policy.limits, transaction.pace(policy.service), time.monotonic(), self._chance
-                )
+                pace = Pace(policy.limits, transaction.pace(policy.service), now, self._chance)
                 before = transaction.purse(policy.purse)
-                _, purse = self._settle_all(transaction, pace, before, done)
+                _, purse = self._settle_all(transaction, pace, before, finished)
                 transaction.set_purse(policy.purse, purse)
                 transaction.set_pace(policy.service, pace.state)
         if self._in_flight:
             self._counts.expired += self._ledger.expire(self._ledger.owner)
 
-    async def _break_off(self) -> None:
+    async def _cancel(self) -> None:
         tasks = [task for _, task in self._in_flight.values() if not task.done()]
         for task in tasks:
             task.cancel()

@@ -1,6 +1,6 @@
-"""A service LLM of a few lines: it knows the three things that llamaduo asks, and answers by rule.
+"""A fake service LLM that answers by rule whatever llamaduo asks of one.
 
-It answers a prompt, writes more pairs like one, and judges a candidate against a reference.
+It answers a prompt, writes more pairs like one, judges an answer by a reference, and compares two.
 """
 
 import json
@@ -20,10 +20,10 @@ ANSWER_WORDS = 24
 
 
 class FakeService:
-    """Shortens what it is asked to answer, shuffles the seed where it is to write more.
+    """Shortens a prompt to answer it, and shuffles the words of a seed to write more pairs.
 
-    As a judge it goes by word overlap, as `judge=fake` does, in whole numbers. Deterministic per
-    request and sample number; its price is simulated.
+    It judges by word overlap, as `judge=fake` does, in whole numbers. Its answers depend only on
+    the request and its sample number; its price is simulated.
     """
 
     replays = False
@@ -38,26 +38,26 @@ class FakeService:
         return {"kind": "fake", "name": self.name, "version": VERSION}
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
-        """One completion per request, at once and in order."""
+        """Yield one completion per request, at once and in order."""
         for request in requests:
             answer = reply_to(request)
-            asked = sum(len(message.content.split()) for message in request.messages)
+            words = sum(len(message.content.split()) for message in request.messages)
             yield Completion(
                 request_id=request.id,
                 text=answer,
                 model=self.name,
-                bill=Bill.call(asked, len(answer.split()), self.price),
+                bill=Bill.call(words, len(answer.split()), self.price),
             )
 
 
 def reply_to(request: Request) -> str:
-    """What the fake service says to a request; a request to mend a reply gets the same again."""
-    asked = next(message.content for message in request.messages if message.role == "user")
-    if '"contents"' in asked:
+    """Return the fake's reply; a request to repair a reply gets the same one again."""
+    prompt = next(message.content for message in request.messages if message.role == "user")
+    if '"contents"' in prompt:
         return _more(request)
-    if '"similarity"' in asked and (texts := unfenced(asked)):
+    if '"similarity"' in prompt and (texts := unfenced(prompt)):
         return _verdict(texts)
-    if '"better"' in asked and (texts := unfenced(asked)):
+    if '"better"' in prompt and (texts := unfenced(prompt)):
         return _choice(texts)
     return _shorten(request.messages[-1].content)
 
@@ -69,8 +69,8 @@ def _shorten(text: str) -> str:
 def _more(request: Request) -> str:
     chance = random.Random(request.key)
     text = request.messages[0].content
-    words, wanted = text.split(), re.search(r"Write (\d+) new pair", text)
-    count = int(wanted[1]) if wanted else 2
+    words, count_asked = text.split(), re.search(r"Write (\d+) new pair", text)
+    count = int(count_asked[1]) if count_asked else 2
     passages = [" ".join(chance.sample(words, min(60, len(words)))) for _ in range(count)]
     return json.dumps(
         {"contents": [{"instruction": text, "response": _shorten(text)} for text in passages]}
@@ -85,7 +85,7 @@ def _verdict(texts: Mapping[str, str]) -> str:
 
 
 def _choice(texts: Mapping[str, str]) -> str:
-    """The answer of which more words are the task's, wherever it stands."""
+    """Choose the answer with more of the task's words, in whichever place it stands."""
     task = {
         word for name, text in texts.items() if name.startswith("task") for word in text.split()
     }

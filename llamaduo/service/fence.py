@@ -1,4 +1,4 @@
-"""Texts of others within a prompt, between marks that they cannot contain."""
+"""Fences around other people's texts within a prompt: marks that the texts cannot contain."""
 
 import re
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ MARK_DIGITS = 12
 
 
 def fenced(texts: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
-    """The mark, and each (name, text) as a block between lines that carry it.
+    """Return the mark, and each (name, text) as a block between lines with the mark.
 
-    The mark is hexadecimal and made from a hash of all names and texts: the same texts get the same
-    mark, and no text contains it, so that nothing in a text can end its block or begin another.
+    The mark is part of a hash of all names and texts, in hexadecimal digits. The same texts get the
+    same mark, and no text contains it, so nothing in a text can end its block or begin another.
     """
     mark = _mark(texts)
     blocks = [f"[{mark} {name}]\n{text}\n[{mark} end of {name}]" for name, text in texts]
@@ -19,9 +19,9 @@ def fenced(texts: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
 
 
 def unfenced(prompt: str) -> dict[str, str]:
-    """The texts of a prompt by name, as `fenced` put them there.
+    """Return the texts of a prompt by name, as `fenced` put them there.
 
-    The first mark in the prompt is the one that counts: it is named before the first text.
+    The first mark in the prompt counts: it is named before the first text.
     """
     mark = re.search(rf"\[([0-9a-f]{{{MARK_DIGITS}}})\b", prompt)
     if mark is None:

@@ -1,6 +1,6 @@
-"""Calls to any OpenAI-compatible URL, made directly: vLLM, llama.cpp, LM Studio, TGI and others.
+"""Direct calls to any OpenAI-compatible URL: vLLM, llama.cpp, LM Studio, TGI and others.
 
-A call is kept to one JSON text out and one in, for at a thousand a second each step counts.
+A call writes one JSON text and reads one: at a thousand calls per second each step counts.
 """
 
 import json
@@ -17,8 +17,7 @@ from llamaduo.service.keys import key_of, names_of
 from llamaduo.service.protocol import Form, Request
 from llamaduo.service.transport import Rejection, Reply
 
-# Shorter than the five seconds after which some servers close a connection that is not used, so
-# that none is taken that is just being closed.
+# Seconds. Some servers close an idle connection after five: none is used that is just being closed.
 IDLE = 4.0
 
 _compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -27,10 +26,10 @@ _compact = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 class HttpTransport:
     """Sends calls to `{api_base}/chat/completions`, on connections that stay open.
 
-    The key is looked for at the first call. A proxy is taken from the environment.
+    The key is read at the first call. A proxy is taken from the environment.
 
     Raises:
-        ConfigError: there is no `api_base`, or it is no URL.
+        ConfigError: `api_base` is missing, or is not a URL.
     """
 
     def __init__(self, config: ApiServiceConfig) -> None:
@@ -41,11 +40,11 @@ class HttpTransport:
         self._form: tuple[Form, str] | None = None
 
     async def send(self, request: Request) -> Reply:
-        """The answer to one call, without any retry.
+        """Make one call, without any retry, and return its reply.
 
         Raises:
-            Rejection: there is none.
-            ServiceError: a key is wanted and not set.
+            Rejection: there is no usable answer.
+            ServiceError: the service needs a key, and it is not set.
         """
         session = self._session or self._open()
         try:
@@ -54,7 +53,7 @@ class HttpTransport:
             ) as answer:
                 text = await _read(answer)
         except TimeoutError:
-            raise rejections.late(self._config) from None
+            raise rejections.timed_out(self._config) from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise Rejection(rejections.shown(str(error)), fatal=True) from None
         except aiohttp.ClientError as error:
@@ -65,7 +64,7 @@ class HttpTransport:
         raise self._refused(answer.status, answer, text)
 
     async def close(self) -> None:
-        """Let go of connections; a later call opens new ones."""
+        """Close all connections; a later call opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -94,27 +93,32 @@ class HttpTransport:
         if form is None:
             return ""
         if self._form is None or self._form[0] is not form:
-            told = chat.response_format(form, self._config.form)
-            self._form = form, "" if told is None else f',"response_format":{_compact(told)}'
+            content = chat.response_format(form, self._config.form)
+            text = "" if content is None else f',"response_format":{_compact(content)}'
+            self._form = form, text
         return self._form[1]
 
     def _reply(self, text: bytes, answer: aiohttp.ClientResponse) -> Reply:
         try:
-            said: Any = json.loads(text)
+            content: Any = json.loads(text)
         except (ValueError, RecursionError):
-            raise rejections.broken("the answer is no JSON, or only the beginning of one") from None
-        failed = said.get("error") if isinstance(said, dict) and "choices" not in said else None
-        if isinstance(failed, dict) and _is_status(failed.get("code")):
-            raise self._refused(failed["code"], answer, text)
-        return chat.reply(said, self._config.model)
+            raise rejections.broken("the answer is not JSON, or is cut off") from None
+        error = None
+        if isinstance(content, dict) and "choices" not in content:
+            error = content.get("error")
+        if isinstance(error, dict) and _is_status(error.get("code")):
+            raise self._refused(error["code"], answer, text)
+        return chat.reply(content, self._config.model)
 
     def _refused(self, status: int, answer: aiohttp.ClientResponse, text: bytes) -> Rejection:
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        return rejections.answered(self._config, status, headers, text.decode(errors="replace"))
+        return rejections.from_response(
+            self._config, status, headers, text.decode(errors="replace")
+        )
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """The whole body, up to a bound."""
+    """Read the whole body, up to `chat.LARGEST` bytes."""
     content = answer.content
     first = await content.readany()
     if content.at_eof():
@@ -131,7 +135,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 def _url(api_base: str | None) -> URL:
     if api_base is None:
-        raise ConfigError("service.api_base is not set: give the URL up to and with /v1")
+        raise ConfigError("service.api_base is not set: give the URL up to and including /v1")
     try:
         url = URL(api_base.rstrip("/") + "/chat/completions")
     except ValueError:
@@ -142,13 +146,15 @@ def _url(api_base: str | None) -> URL:
 
 
 def _headers(config: ApiServiceConfig) -> dict[str, str]:
-    # Answers are small; to have them sent plain costs less than to unpack them.
+    # Answers are small: unpacking compressed ones would take longer than plain ones.
     headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     key = key_of(config)
     if key is not None:
         if not key.isascii() or not key.isprintable():
             names = " and ".join(names_of(config))
-            raise ServiceError(f"service={config.name}: {names} holds characters that no key has")
+            raise ServiceError(
+                f"service={config.name}: {names} has characters that no key can have"
+            )
         headers["Authorization"] = f"Bearer {key}"
     return headers
 

@@ -1,4 +1,4 @@
-"""Where the keys of services come from: the environment, or a `.env` file, and nowhere else."""
+"""The keys of services: from the environment or a `.env` file, and from nowhere else."""
 
 import os
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from llamaduo.config import ApiServiceConfig
 
 FILE = ".env"  # in the working directory
 
-# As the names of variables end that say where a service is, and hold no secret.
+# Endings of the names of variables that tell where a service is, and hold no secret.
 PLACES = ("BASE", "LOCATION", "PROJECT", "REGION", "REGION_NAME", "VERSION")
 
 
 def names_of(config: ApiServiceConfig) -> tuple[str, ...]:
-    """The environment variables that the service wants."""
+    """Return the names of the environment variables that the service needs."""
     if config.key_env is None:
         return ()
     return (config.key_env,) if isinstance(config.key_env, str) else config.key_env
 
 
-def found(name: str) -> str | None:
-    """The value of a variable, from the environment or else from `.env`; None: in neither.
+def value_of(name: str) -> str | None:
+    """Return a variable's value, from the environment or else from `.env`; None: in neither.
 
-    Blank counts as not there. What is found is taken out of everything that is written from then
-    on, and is not put into the environment, which other programs would inherit.
+    A blank value counts as missing. From then on the value is removed from everything that is
+    written. It is not put into the environment, which other programs would inherit.
     """
     value = os.environ.get(name, "").strip() or _file().get(name, "").strip()
     if not value:
@@ -36,12 +36,12 @@ def found(name: str) -> str | None:
 
 
 def keys_of(config: ApiServiceConfig) -> dict[str, str]:
-    """The variables that the service wants, with their values.
+    """Return the variables that the service needs, with their values.
 
     Raises:
         ServiceError: one of them is not set; the message names it.
     """
-    keys = {name: found(name) for name in names_of(config)}
+    keys = {name: value_of(name) for name in names_of(config)}
     missing = [name for name, value in keys.items() if value is None]
     if missing:
         raise ServiceError(
@@ -52,7 +52,7 @@ def keys_of(config: ApiServiceConfig) -> dict[str, str]:
 
 
 def key_of(config: ApiServiceConfig) -> str | None:
-    """The service's key, the first of its variables; None where it wants none.
+    """Return the service's key, the first of its variables; None where it needs none.
 
     Raises:
         ServiceError: a variable is not set; the message names it.
@@ -66,5 +66,5 @@ def _file() -> Mapping[str, str]:
     from dotenv import dotenv_values
 
     # As written: a key may hold a dollar sign.
-    held = dotenv_values(FILE, interpolate=False, encoding="utf-8")
-    return {name: value for name, value in held.items() if value is not None}
+    variables = dotenv_values(FILE, interpolate=False, encoding="utf-8")
+    return {name: value for name, value in variables.items() if value is not None}

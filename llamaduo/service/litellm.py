@@ -21,8 +21,7 @@ try:
 except ImportError:  # another version of litellm, which then reports to nobody
     _context = None  # type: ignore[assignment]
 
-# What a variable's value is called where it is handed over; by the end of the variable's name, or
-# the whole of it. Any other is the key.
+# litellm's argument for a variable, by the variable's name or its end. Any other is the key.
 _HANDED_AS = {
     "_API_BASE": "api_base",
     "_API_VERSION": "api_version",
@@ -37,7 +36,7 @@ _HANDED_AS = {
     "VERTEXAI_LOCATION": "vertex_location",
 }
 
-# Kinds of errors, by their classes' names, that say the answer never came whole.
+# Names of error classes which say that no whole answer arrived.
 _LATE = {"TimeoutError", "TimeoutException", "APITimeoutError"}
 _UNSENT = {"ConnectError", "ConnectTimeout", "ClientConnectorError"}
 _BROKEN = {"TransportError", "ClientError", "ConnectionError"}
@@ -48,8 +47,8 @@ _KEYLESS = re.compile(r"missing credentials|(missing|set).{0,20}api.?key|api.?ke
 class LitellmTransport:
     """Sends calls by `litellm.acompletion`, which neither retries nor reports anything.
 
-    Keys are looked for at the first call. A parameter that is set and that the model lacks is an
-    error; only the form of an answer is left out where the provider has none.
+    Keys are read at the first call. A parameter that is set and that the model does not have is an
+    error; only the form of the answer is left out where the provider has none.
     """
 
     def __init__(self, config: ApiServiceConfig) -> None:
@@ -61,33 +60,34 @@ class LitellmTransport:
         self._form: tuple[Form, dict[str, Any] | None] | None = None
 
     async def send(self, request: Request) -> Reply:
-        """The answer to one call, without any retry.
+        """Make one call, without any retry, and return its reply.
 
         Raises:
-            Rejection: there is none.
-            ServiceError: a key is wanted and not set, or litellm does not know the model.
+            Rejection: there is no usable answer.
+            ServiceError: the service needs a key and it is not set, or litellm does not know the
+                model.
         """
         arguments = self._ready or self._prepare()
         arguments = arguments | {
             "messages": chat.messages(request),
             "max_tokens": request.max_tokens,
         }
-        told = self._format(request)
-        if told is not None:
-            arguments["response_format"] = told
+        response_format = self._format(request)
+        if response_format is not None:
+            arguments["response_format"] = response_format
         _unreported()
         try:
-            # litellm's own limit is for each read, so that an answer in drops would take forever.
+            # litellm's own limit is for each read: an answer that trickles in would take forever.
             async with asyncio.timeout(self._config.runtime.timeout):
                 answer = _plain(await litellm.acompletion(**arguments))
         except TimeoutError:
-            raise rejections.late(self._config) from None
+            raise rejections.timed_out(self._config) from None
         except Exception as error:  # of any class, as each provider's code raises its own
             raise self._rejection(error) from None
         return chat.reply(answer, self._config.model)
 
     async def close(self) -> None:
-        """Let go of the connections that this loop has opened; a later call opens new ones."""
+        """Close the connections that this loop has opened; a later call opens new ones."""
         cache = litellm.in_memory_llm_clients_cache
         # litellm tells the clients of one loop from those of another by the end of their key.
         ending = f"-{id(asyncio.get_running_loop())}"
@@ -130,30 +130,30 @@ class LitellmTransport:
         return self._form[1]
 
     def _rejection(self, error: BaseException) -> Rejection:
-        """What an error means, by what the service said where that can still be found.
+        """Return the rejection for an error, by the service's own response where there is one.
 
-        litellm's own class and status for an error go by words in its text, and say at times that a
-        bad request was a rate limit.
+        litellm chooses its class and status for an error by words in the text, and sometimes calls
+        a bad request a rate limit.
         """
         chain = list(_chain(error))
         names = {kind.__name__ for link in chain for kind in type(link).__mro__}
         cause = f"{type(chain[-1]).__name__}: {chain[-1]}"
         if "HTTPStatusError" not in names and names & _UNREADABLE:
             return rejections.broken(cause)
-        said = next((found for found in map(_said, reversed(chain)) if found), None)
-        if said is not None:
-            return rejections.answered(self._config, *said)
+        response = next(filter(None, map(_response, reversed(chain))), None)
+        if response is not None:
+            return rejections.from_response(self._config, *response)
         if names & _LATE:
-            return rejections.late(self._config)
+            return rejections.timed_out(self._config)
         if names & _BROKEN:
             return rejections.broken(cause, sent=not names & _UNSENT)
         status = getattr(chain[-1], "status_code", None) or getattr(error, "status_code", None)
-        # 500 is what litellm calls an error that it has no status for, such as an answer that
-        # it can make nothing of; 400 what it refuses by itself.
+        # litellm gives 500 to an error without a status, such as an answer that it cannot read, and
+        # 400 to a call that it refuses itself.
         if isinstance(status, int) and status not in {400, 500}:
-            return rejections.answered(self._config, status, {}, str(error))
+            return rejections.from_response(self._config, status, {}, str(error))
         if _KEYLESS.search(cause):
-            return rejections.keyless(self._config, cause)
+            return rejections.missing_key(self._config, cause)
         if "UnsupportedParamsError" in names:
             act = "set it to null under service, or take it out of service.extra"
             return Rejection(
@@ -163,7 +163,7 @@ class LitellmTransport:
 
 
 def _silence() -> None:
-    # Pydantic's word on litellm's own types, at the first call.
+    # Pydantic warns of litellm's own types at the first call.
     warnings.filterwarnings("ignore", r"Item '\w+' on TypedDict class", UserWarning)
     litellm.telemetry = False
     litellm.suppress_debug_info = True
@@ -173,9 +173,9 @@ def _silence() -> None:
 
 
 def _unreported() -> None:
-    """Have litellm make no report of the call that this task makes next.
+    """Keep litellm from reporting the next call of this task.
 
-    It would hand it to tasks of its own, which nobody here reads and which outlive the call.
+    It would report it in tasks of its own, which nobody reads here and which outlive the call.
     """
     if _context is not None:
         _context.is_internal_call.set(True)
@@ -189,13 +189,13 @@ def _handed_as(variable: str) -> str:
 
 
 def _plain(answer: Any) -> dict[str, Any]:
-    """What is wanted of litellm's answer, in the form in which OpenAI sends it."""
+    """Return the needed part of litellm's answer, in the form of OpenAI's API."""
     choices = []
     for choice in answer.choices[:1]:
         message = choice.message
         more = getattr(message, "provider_specific_fields", None) or {}
-        said = {"content": message.content, "refusal": more.get("refusal")}
-        choices.append({"message": said, "finish_reason": choice.finish_reason})
+        content = {"content": message.content, "refusal": more.get("refusal")}
+        choices.append({"message": content, "finish_reason": choice.finish_reason})
     usage = getattr(answer, "usage", None)
     details = getattr(usage, "prompt_tokens_details", None)
     counted = {
@@ -207,7 +207,7 @@ def _plain(answer: Any) -> dict[str, Any]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it was made of, down to the first cause."""
+    """Yield an error and its causes, down to the first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -215,10 +215,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _said(error: BaseException) -> tuple[int, Mapping[str, str], str] | None:
-    """Status, headers and body of the service's answer, where the error has a real one.
+def _response(error: BaseException) -> tuple[int, Mapping[str, str], str] | None:
+    """Return status, headers and body of the service's response, where the error has a real one.
 
-    litellm makes up answers as well; those have no headers.
+    litellm also makes up responses; those have no headers.
     """
     response: Any = getattr(error, "response", None)
     headers: Any = getattr(response, "headers", None)

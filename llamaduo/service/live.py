@@ -1,6 +1,7 @@
-"""A service LLM behind an API: limits kept, answers kept, money counted, and nothing lost.
+"""A service LLM behind an API, asked within limits and budget.
 
-Whatever was answered before comes from the request ledger; the `Dispatcher` calls for the rest.
+Requests that were answered before are answered by the request ledger; the `Dispatcher` makes calls
+for the others.
 """
 
 import json
@@ -19,20 +20,20 @@ from llamaduo.records import Price
 from llamaduo.service.call_results import Call, CallCounts, CallPolicy
 from llamaduo.service.dispatcher import Dispatcher
 from llamaduo.service.ledger import AT_ONCE, Ledger, in_memory, opened
-from llamaduo.service.pace import Size
 from llamaduo.service.protocol import Completion, Failure, Request, ServiceContext
+from llamaduo.service.rate_limits import Size
 from llamaduo.service.transport import Transport
 
-# Tokens that a chat format may add to the texts, for each message and for a whole request.
+# Tokens that a chat format may add, for each message and for a whole request.
 PER_MESSAGE = 16
 PER_REQUEST = 64
 
 
 class LiveService:
-    """Asks a service that charges for its answers and limits how often it is asked.
+    """A service that charges for its answers and has rate limits.
 
-    `connect` makes the transport that calls go by, once for each `complete`. The `tally` counts
-    what has become of the calls of all of them.
+    `connect` makes the transport of the calls, once for each `complete`. `counts` is about the
+    calls of all of them.
     """
 
     replays = False
@@ -50,7 +51,7 @@ class LiveService:
         self._config = config
         self._context = context
         self._connect = connect
-        place: dict[str, Json] = {
+        address: dict[str, Json] = {
             "kind": config.kind,
             "model": config.model,
             "api_base": config.api_base,
@@ -58,7 +59,7 @@ class LiveService:
         }
         self._policy = CallPolicy(
             name=config.name,
-            service=fingerprint("service", place),
+            service=fingerprint("service", address),
             limits=config.runtime.limits,
             attempts=config.runtime.attempts,
             price=price,
@@ -69,10 +70,10 @@ class LiveService:
 
     @classmethod
     def of(cls, config: ApiServiceConfig, context: ServiceContext) -> Self:
-        """The service of a configuration.
+        """Return the service of a configuration.
 
         Raises:
-            ConfigError: nobody says what it costs.
+            ConfigError: its price is not known.
         """
         from llamaduo.money.prices import price_of
 
@@ -80,7 +81,7 @@ class LiveService:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """Whom is asked and how: all that decides an answer beside the request."""
+        """All that decides an answer besides the request: model, address and parameters."""
         config = self._config
         return {
             "kind": config.kind,
@@ -93,13 +94,14 @@ class LiveService:
         }
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
-        """See `Service.complete`. A request that was ever answered is not sent again.
+        """Yield outcomes, see `Service.complete`. A request with a kept answer is not sent again.
 
-        Calls proceed while the next outcome is waited for. So take one to its end, or close it,
-        before the same thread begins another: it holds its places and its requests until then.
+        Calls proceed only while the next outcome is waited for. So read one iterator to its end, or
+        close it, before the same thread starts another: until then it holds its places in the
+        limit, and its requests.
 
         Raises:
-            ConfigError: there is a cap on what may be spent, and no price.
+            ConfigError: the budget has a cap, and the price is not known.
             ServiceError: no call to the service can succeed.
             BudgetReached: the next call might exceed the cap.
             LabError: the ledger cannot be used.
@@ -108,15 +110,17 @@ class LiveService:
             return
         if self._context.cap is not None and self.price is None:
             raise ConfigError(
-                f"budget.usd={self._context.cap}: nobody says what service={self.name} costs; set "
+                f"budget.usd={self._context.cap}: the price of service={self.name} is not known. Set "
                 "service.price={input_usd: …, output_usd: …, simulated: false}, or budget.usd=null"
             )
         with ExitStack() as stack:
             ledger, owner = self._ledger(stack)
             calls: list[Call] = []
-            for some in _portions(self._calls(requests)):
-                answers = ledger.look_up([call.key for call in some]) if self._policy.keeps else {}
-                for call in some:
+            for portion in _portions(self._calls(requests)):
+                answers = (
+                    ledger.look_up([call.key for call in portion]) if self._policy.keeps else {}
+                )
+                for call in portion:
                     if call.key not in answers:
                         calls.append(call)
                         continue
@@ -124,9 +128,9 @@ class LiveService:
                     for request in call.requests:
                         yield answers[call.key].outcome(request.id, kept=True)
             if calls:
-                yield from self._asked(calls, ledger, owner)
+                yield from self._dispatch(calls, ledger, owner)
 
-    def _asked(
+    def _dispatch(
         self, calls: Sequence[Call], ledger: Ledger, owner: ProcessLock | None
     ) -> Iterator[Completion | Failure]:
         with ExitStack() as stack:
@@ -143,7 +147,7 @@ class LiveService:
             try:
                 yield from dispatcher.outcomes(calls)
             except LabError:
-                # What stopped it is the error to tell; the next start sees to what stays open.
+                # This error is the one to report; the next start expires what stays in flight.
                 with suppress(LabError):
                     dispatcher.close()
                 raise
@@ -157,31 +161,30 @@ class LiveService:
                 owner.closed()
 
     def _ledger(self, stack: ExitStack) -> tuple[Ledger, ProcessLock | None]:
-        # A cap holds for all processes, so that they have to count together.
+        # A cap holds for all processes, so they count in one ledger.
         if self._policy.keeps or self._context.cap is not None:
             return stack.enter_context(opened(self._context.home))
         return in_memory(), None
 
     def _expire(self, ledger: Ledger, dead: str) -> None:
-        lost = ledger.expire(dead)
-        self.counts.expired += lost
-        if lost:
-            calls = "1 call was" if lost == 1 else f"{lost} calls were"
-            say(f"  ledger: {calls} under way when a run died, and may be paid for again")
+        expired = ledger.expire(dead)
+        self.counts.expired += expired
+        if expired:
+            calls = "1 call was" if expired == 1 else f"{expired} calls were"
+            say(f"  ledger: {calls} in flight when a run died, and may be paid for again")
 
     def _calls(self, requests: Iterable[Request]) -> list[Call]:
-        """One call for each distinct request, in the order in which they are first asked for."""
-        facts = dict(self.identity)
-        mine = fingerprint("service", facts)
-        more = len(json.dumps(self._config.extra)) if self._config.extra else 0
-        charged = self.price if self.price is not None and not self.price.simulated else None
+        """Return one call for each distinct request, in the order of the first of each."""
+        identity = fingerprint("service", dict(self.identity))
+        extra = len(json.dumps(self._config.extra)) if self._config.extra else 0
+        price = self.price if self.price is not None and not self.price.simulated else None
         calls: dict[str, Call] = {}
         for request in requests:
-            key = f"{mine}-{request.key}"
+            key = f"{identity}-{request.key}"
             if key in calls:
                 calls[key].requests.append(request)
                 continue
-            read = sum(len(message.content.encode()) for message in request.messages) + more
+            read = sum(len(message.content.encode()) for message in request.messages) + extra
             if request.form is not None:
                 read += len(json.dumps(request.form.json_schema))
             most = read + PER_MESSAGE * len(request.messages) + PER_REQUEST
@@ -190,7 +193,7 @@ class LiveService:
                 requests=[request],
                 size=Size(read, request.max_tokens),
                 # A token is at least one byte.
-                worst=Decimal(0) if charged is None else charged.of(most, request.max_tokens),
+                worst=Decimal(0) if price is None else price.of(most, request.max_tokens),
             )
         return list(calls.values())
 

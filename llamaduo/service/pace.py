@@ -1,12 +1,12 @@
-"""How fast a service may be asked: by the limits that are known, and by one that has to be found.
+"""The pace of calls to a service: below the limits that are known, and near one that is searched.
 
-Pure: the clock is handed in, in seconds that never go back, and the state is a line of JSON that
-processes on one machine hand on to one another.
+The functions are pure: the clock is an argument, in seconds that never go back, and the state is a
+line of JSON that the processes of a machine hand on to one another.
 
-A known limit is kept by spacing calls evenly a little below it. One that is not known is found.
-Calls grow more frequent until the service refuses one; it is then left alone for as long as it
-asks, and after that called as often as it had demonstrably accepted calls, that wait included. From
-there the rate climbs, slowly at first and then faster, until the next refusal.
+A known limit is kept by spacing calls evenly a little below it. An unknown one is searched: calls
+grow more frequent until the service refuses one. Then no call is made for as long as the service
+asks. After that, calls go on at the rate at which the service has demonstrably accepted them, that
+wait included. From there the rate climbs, slowly at first and then faster, until the next refusal.
 """
 
 import json
@@ -16,61 +16,45 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from llamaduo.config import Limits
+from llamaduo.service.rate_limits import MARGIN, Size, Tokens, known_limits
 
-MARGIN = 0.02  # below a known limit, for what is delayed on the way and arrives closer together
-CARRY = 0.015  # seconds' worth of calls that a late turn may make up for at most
-
-START = 100.0  # calls a second with which an unknown limit is first tried
+START = 100.0  # calls per second with which the search for an unknown limit begins
 DOUBLES = 0.2  # seconds in which that doubles
-SHOWS = 1.0  # seconds over which calls that are accepted show a rate, before any is refused
+SHOWS = 1.0  # seconds over which accepted calls show a rate, before any is refused
 SLOWEST = 0.01
-MOST = 1e5  # calls a second; more are not told from no limit
-AT_RISK = 1 / 32  # of the calls still to be made may be under way before any rate has been tried
+MOST = 1e5  # calls per second; more cannot be told from no limit
+AT_RISK = 1 / 32  # of the unfinished calls may be in flight before any rate has been tried
 
-FIRST_CLIMB = (0.01, 10.0)  # share by which the rate grows in a second, and when that has doubled
-CLIMB = (0.0005, 30.0)  # the same once the rate at which the service refuses is known
-STEADY = 5.0  # seconds at one rate that show it to be the service's, not what it had saved up
-SOON = 1.0  # seconds for the same of calls that a known limit spaces
-BELOW = 0.95  # of that rate is what calls go on with
+FIRST_CLIMB = (0.01, 10.0)  # growth of the rate per second, and seconds until that doubles
+CLIMB = (0.0005, 30.0)  # the same once the rate at which the service refuses calls is known
+STEADY = 5.0  # seconds at one rate that show it to be the service's, not saved-up capacity
+SOON = 1.0  # the same in seconds for calls that a known limit spaces
+BELOW = 0.95  # share of that rate with which calls go on
 FEW = 0.15  # refusals for each call accepted
-STRAY = 0.4  # share of refusals among recent calls up to which they are taken to come by chance
-RECENT = 0.96  # weight of all calls before in that share, for each call
-RUN = 5.0  # calls for each wait that a service with stray refusals is still asked
-RARE = 100  # calls accepted for each refusal
+STRAY = 0.4  # share of refusals among recent calls up to which they count as chance
+RECENT = 0.96  # weight that the calls before keep in that share with each call
+RUN = 5.0  # calls per wait that are still made to a service that refuses by chance
+RARE = 100  # accepted calls per refusal
 
-WAIT = 1.0  # seconds to leave a service alone that does not say how long; doubles each time
+WAIT = 1.0  # seconds to wait for a service that does not say how long; doubles each time
 LONGEST_WAIT = 60.0
-FORGOTTEN = 600.0  # seconds without a call after which a rate has to be found anew
-ACTIVE = 2.0  # seconds for which a process counts as one of those that share a service
-FADES = 0.99  # share of the largest call that is still reckoned with after another one
-
-
-@dataclass(frozen=True)
-class Size:
-    """What is known of a call before it is made: bytes to read, and the most tokens to write."""
-
-    read: int
-    write: int
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens of a call, as estimated or as counted."""
-
-    read: float
-    write: float
+FORGOTTEN = 600.0  # seconds without a call after which the search begins again
+ACTIVE = 2.0  # seconds for which a process counts as sharing a service
+FADES = 0.99  # share of the largest amount that is still assumed after another call
 
 
 @dataclass
 class State:
-    """What processes hand on: stamps on the machine's clock, seconds, and counts.
+    """The state that processes hand on: times on the machine's clock in seconds, and counts.
 
-    `levels` is, for each known limit, what may be used (below 0: what has to be waited for), and
-    `largest` the call to reckon with; `level` and `rate` are the same for the limit that is found.
-    Of the recent calls, `share` were refused.
+    For each known limit, `levels` is the amount that may be used (below 0: that has to be waited
+    for), and `largest` the largest amount of a call to expect. `level` and `rate` (calls per
+    second) are the same for the limit that is searched. Of the recent calls, `share` were refused.
     `accepted` calls were answered from `since` on, `this_run` of them since calls `resumed`,
-    `lately` of those from `lately_since` on. After a refusal at `cut_at`, calls wait `until` the
-    service wants to be asked again, which by its own words is at `due`.
+    `lately` of those from `lately_since` on. After a refusal at `cut_at`, calls wait `until`;
+    the service itself asked for a wait until `due`.
+
+    The names are keys in the ledgers of earlier versions: they stay.
     """
 
     at: float
@@ -101,57 +85,15 @@ class State:
     active: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Limit:
-    """A known limit: so much a second, counted by the service over `window` seconds."""
-
-    name: str
-    per_second: float
-    window: float
-
-    @property
-    def carry(self) -> float:
-        within = 0.4 * MARGIN * self.per_second * self.window
-        return min(within, CARRY * self.per_second)
-
-    def amount(self, tokens: "Tokens") -> float:
-        """What a call takes of it."""
-        if self.name.startswith("requests"):
-            return 1.0
-        return tokens.read if self.name.startswith("input") else tokens.write
-
-    def charge(self, amount: float, largest: float) -> float:
-        """What is taken off for a call, so that no window ever holds more than the limit.
-
-        Calls of one size, as requests are, fill a window exactly. Of others, the last in a window
-        may be the `largest`, for which the rest has to leave room.
-        """
-        if self.name.startswith("requests"):
-            return amount
-        part = min(0.5, largest / (self.per_second * self.window))
-        return amount * (1 - MARGIN) / (1 - MARGIN - part)
-
-
-def _known(limits: Limits) -> tuple[_Limit, ...]:
-    facts = limits.model_dump()
-    spans = {"second": 1.0, "minute": 60.0}
-    return tuple(
-        _Limit(f"{what}_per_{span}", facts[f"{what}_per_{span}"] / window, window)
-        for what in ("requests", "input_tokens", "output_tokens")
-        for span, window in spans.items()
-        if facts[f"{what}_per_{span}"] is not None
-    )
-
-
 class Pace:
-    """When the next call to a service may be made; made anew from its state for each turn.
+    """Decides when the next call to a service may be made.
 
-    `kept` is the `state` of an earlier one, None at first. A state from before a restart of the
-    machine, whose clock then begins anew, is taken for one of now.
+    Each transaction makes one from `kept`, the `state` of the one before; None: there is none. A
+    state from before a restart of the machine, with which its clock starts anew, counts as current.
     """
 
     def __init__(self, limits: Limits, kept: str | None, now: float, chance: random.Random) -> None:
-        self._known = _known(limits)
+        self._known = known_limits(limits)
         self._chance = chance
         self._now = now
         self._is = state = State(now) if kept is None else State(**json.loads(kept))
@@ -174,23 +116,26 @@ class Pace:
 
     @property
     def state(self) -> str:
-        """What the next one goes on from."""
+        """The state for the next one, as JSON."""
         return json.dumps(vars(self._is), separators=(",", ":"))
 
     def shared_by(self, process: str, in_flight: Iterable[str]) -> int:
-        """Return how many processes use the service now: this one and those in `in_flight`."""
+        """Return the number of processes that use the service now.
+
+        These are this one, those that own calls `in_flight`, and those seen within `ACTIVE` s.
+        """
         active = {name: at for name, at in self._is.active.items() if 0 <= self._now - at < ACTIVE}
         self._is.active = active | {process: self._now}
         return len(self._is.active.keys() | set(in_flight))
 
     def expected(self, size: Size) -> Tokens:
-        """The tokens that a call will take, by what calls have taken so far."""
+        """Estimate the tokens of a call from those of the calls before."""
         return Tokens(size.read * self._is.read_share, size.write * self._is.write_share)
 
-    def wait(self, size: Size, *, in_flight: int, ahead: int) -> float:
-        """Seconds until the next call, of this size, may be made; 0: now.
+    def wait(self, size: Size, *, in_flight: int, unfinished: int) -> float:
+        """Return the seconds until the next call, of this size, may be made; 0: now.
 
-        `in_flight` calls are under way, and `ahead` are still to be made or under way.
+        `unfinished` is the number of calls that are in flight or still to be made.
         """
         state = self._is
         self._make_room(self.expected(size))
@@ -202,14 +147,14 @@ class Pace:
             for limit in self._known
             if (level := state.levels[limit.name]) < 0
         ]
-        free = not state.refused and in_flight < ahead * AT_RISK
-        if self._finds and not free and state.level < 0:
+        free = not state.refused and in_flight < unfinished * AT_RISK
+        if self._searches and not free and state.level < 0:
             state.bound = True
             waits.append(-state.level / state.rate)
         return max(waits, default=0.0)
 
     def take(self, size: Size) -> Tokens:
-        """Count a call as made; gives what it was counted as."""
+        """Count a call as made; return the estimate it was counted with."""
         tokens, largest = self.expected(size), self._is.largest
         self._make_room(tokens)
         for limit in self._known:
@@ -219,11 +164,11 @@ class Pace:
         self._is.level -= 1
         return tokens
 
-    def accepted(self, sent: float, size: Size, taken: Tokens, counted: Tokens) -> None:
-        """The service answered a call that was made at `sent`; `counted` is what it really took."""
+    def accepted(self, sent: float, size: Size, estimate: Tokens, counted: Tokens) -> None:
+        """Record an answer to a call made at `sent`, which really took the tokens `counted`."""
         state = self._is
         for limit in self._known:
-            more = limit.amount(counted) - limit.amount(taken)
+            more = limit.amount(counted) - limit.amount(estimate)
             state.levels[limit.name] -= limit.charge(more, state.largest[limit.name])
         if size.read:
             state.read_share = _learnt(state.read_share, counted.read / size.read)
@@ -231,7 +176,7 @@ class Pace:
         self.passed(sent)
 
     def passed(self, sent: float) -> None:
-        """A call made at `sent` failed, and not because it was too much."""
+        """Record that a call made at `sent` was not refused, whether or not it succeeded."""
         state = self._is
         state.accepted += 1
         state.this_run += 1
@@ -240,15 +185,18 @@ class Pace:
         if not state.refused:
             seen = min(MOST, state.this_run / max(SHOWS, self._now - state.resumed))
             if seen > state.rate:
-                # Calls at risk did not wait for the level, and need not be made up for.
+                # Calls at risk did not wait for the level, so later ones need not wait for them.
                 state.rate, state.level = seen, max(state.level, -1.0)
         if sent >= state.cut_at and not state.pending:
             state.streak = 0
 
     def refused(self, sent: float, after: float | None) -> None:
-        """The service said of a call made at `sent` that it is too much, for `after` seconds."""
+        """Record that a rate limit refused a call made at `sent`.
+
+        `after` is the number of seconds that the service asks to wait; None: it does not say.
+        """
         state = self._is
-        # Calls that were on their way already when the first was refused say nothing new.
+        # Calls that were in flight when the first one was refused say nothing new.
         news = not state.pending and (sent > state.cut_at or not state.refused)
         state.hits += 1
         state.share += (1 - RECENT) * (1 - state.share)
@@ -264,7 +212,7 @@ class Pace:
             state.due = max(sent, state.resumed) + after
 
     def _make_room(self, tokens: Tokens) -> None:
-        """Have a call that is larger than those before it wait for longer."""
+        """Make a call that is larger than all before it wait for longer."""
         for limit in self._known:
             amount, largest = limit.amount(tokens), self._is.largest.get(limit.name)
             if largest is None or amount > largest:
@@ -272,8 +220,8 @@ class Pace:
                 self._is.largest[limit.name] = amount
 
     @property
-    def _finds(self) -> bool:
-        """Whether there is an unknown limit to find, or one that the service has shown."""
+    def _searches(self) -> bool:
+        """True where no limit is known, or the service has shown another one."""
         return self._is.refused or not self._known
 
     def _advance(self, seconds: float) -> None:
@@ -306,29 +254,30 @@ class Pace:
         state.rate = min(MOST, state.rate * math.exp(grown))
 
     def _cut(self) -> None:
-        """Set the rate by what was accepted, once all that was under way has come back."""
+        """Set the rate to what was accepted, once all calls in flight have come back."""
         state = self._is
         whole = state.accepted / max(state.due - state.since, 0.01) or math.inf
         this = state.this_run / max(state.due - state.resumed, 0.01)
         lately = state.lately / max(state.due - state.lately_since, 0.01)
-        # A run cut short may say that the wait before it was too short, not that the rate is low.
+        # A run that ended soon may show that the wait before was too short, not that the rate is
+        # low.
         rate = max(this, lately, min(whole, state.rate / 2))
         run = state.cut_at - state.resumed
-        # Calls that a known limit has spaced show the same in less time. And few refusals among
-        # many spaced calls are no sign of a rate much too high.
+        # Calls that a known limit spaces show the same in less time. And a few refusals among many
+        # spaced calls do not show a rate that is much too high.
         state.steady = run >= (SOON if self._known else STEADY)
         if state.steady or (state.found and state.hits <= FEW * state.this_run):
             rate = max(rate, BELOW * state.lately / max(state.cut_at - state.lately_since, 0.01))
         if state.share < STRAY:
-            # Refusals that most calls before and after escape are not for the rate alone, or only
-            # a little: slower calls would be refused as often, and take the longer.
+            # When most calls before and after were accepted, the rate is not the reason, or hardly:
+            # slower calls would be refused as often, and take longer.
             least = RUN / max(state.due - state.cut_at, 0.01)
             if state.found:
                 least = max(least, state.rate * (1 - state.share))
             rate = max(rate, min(state.rate, least))
         state.rate = max(SLOWEST, min(rate, MOST))
         state.level = state.climbed = 0.0
-        # One refusal by chance does not make a known limit any lower.
+        # One refusal by chance does not make a known limit lower.
         state.refused = not self._known or RARE * state.hits > state.this_run
         state.pending, state.found, state.hits = False, True, 0
         if run >= state.due - state.cut_at:
@@ -338,5 +287,5 @@ class Pace:
 
 
 def _learnt(share: float, seen: float) -> float:
-    """Up at once and down by and by: too little asked for is what a service refuses."""
+    """Return a share that rises at once and falls slowly: an estimate too low leads to refusals."""
     return max(seen, share + 0.05 * (seen - share))

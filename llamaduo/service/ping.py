@@ -1,4 +1,4 @@
-"""One call of one token, to see whether a service answers."""
+"""A ping: one call of one token, to see whether a service answers."""
 
 import tempfile
 import time
@@ -12,13 +12,13 @@ from llamaduo.config import ApiServiceConfig
 from llamaduo.records import Message
 from llamaduo.service.protocol import Completion, Request, ServiceContext
 
-SAMPLE = 2**31  # a number that no stage asks for
+SAMPLE = 2**31  # a number that no stage uses
 
 
 def ping(config: ApiServiceConfig, context: ServiceContext) -> str:
-    """Call the service once; "ok" with its latency and cost, or "no" with the cause.
+    """Call the service once; return "ok" with latency and cost, or "no" with the cause.
 
-    Nothing is kept: no ledger, no recording, and the cost is in no purse.
+    Nothing is kept: no ledger, no recording, and no purse counts the cost.
     """
     runtime = config.runtime.model_copy(update={"ledger": False, "attempts": 1})
     config = config.model_copy(update={"runtime": runtime, "record": None})

@@ -1,4 +1,4 @@
-"""The service LLM as callers see it: what is asked of it, and what it answers."""
+"""The protocol of a service LLM: requests, their outcomes, and the service itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import AfterValidator, Field
 
 from llamaduo.base.files import Json, fingerprint
+from llamaduo.base.text import encodable
 from llamaduo.config import Budget, Listed
 from llamaduo.records import Bill, Message, Price, Record
 
 
 class Form(Record):
-    """The form that an answer shall have: a JSON schema, sent where the provider takes one."""
+    """The form that an answer must have: a JSON schema, sent where the provider takes one."""
 
     name: str = Field(pattern=r"^[a-z_]+$")
     json_schema: dict[str, Any]
@@ -23,8 +24,8 @@ class Form(Record):
 class Request(Record):
     """One call to a service LLM.
 
-    `sample` tells apart requests for the same text that want answers of their own. `purpose` says
-    in a word what is asked (answer, synthesis, judge, repair), for people who read a recording.
+    `sample` tells apart requests with the same text that need separate answers. `purpose` is one
+    word (answer, synthesis, judge, repair), for people who read a recording.
     """
 
     id: str
@@ -36,33 +37,28 @@ class Request(Record):
 
     @property
     def key(self) -> str:
-        """Stands for all that decides the answer: everything but the caller's `id` and purpose."""
+        """A hash of all that decides the answer: everything except `id` and `purpose`."""
         facts = self.model_dump(mode="json", exclude={"id", "purpose"}, exclude_none=True)
         return fingerprint("request", facts)
 
 
-def _whole(text: str) -> str:
-    # Half a surrogate pair, which no file can hold.
-    return text.encode("utf-8", "replace").decode()
-
-
 class Completion(Record):
-    """The answer to one request and what it took. `finish` is "length" for a text cut short.
+    """The answer to one request and its bill. `finish` is "length" for a text that was cut off.
 
-    The text is valid Unicode: half a surrogate pair becomes a question mark.
+    The text is valid Unicode: half a surrogate pair becomes U+FFFD.
     """
 
     request_id: str
-    text: Annotated[str, AfterValidator(_whole)]
+    text: Annotated[str, AfterValidator(encodable)]
     model: str
     bill: Bill
     finish: Literal["stop", "length"] = "stop"
 
 
 class Failure(Record):
-    """A request that got no answer, and why. `final` says that asking again cannot help.
+    """A request without an answer, and the cause. `final` says that asking again cannot help.
 
-    `bill` has what it took nevertheless, as a refusal does.
+    `bill` is what was charged nevertheless, for a refusal for example.
     """
 
     request_id: str
@@ -97,23 +93,23 @@ class Service(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """What a call costs; None where nobody can say."""
+        """The price of a call; None where it is not known."""
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """What decides the answers: provider, model, or the recording's content."""
+        """All that decides the answers besides the request: provider, model, or a recording."""
 
     @property
     def replays(self) -> bool:
-        """True where answers come from a file, so that a missing one can never be had."""
+        """True where answers come from a file, so that a missing one cannot be asked for."""
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
-        """One outcome per request, in the order in which they finish.
+        """Yield one outcome per request, in the order in which they finish.
 
-        A row that fails is a `Failure` with its cause; it never raises for one bad row.
+        A request that fails is a `Failure` with its cause; it does not stop the others.
 
         Raises:
             ServiceError: the service cannot be used at all.
-            BudgetReached: the next call might exceed the purse's cap. Whatever was under way has
-                been yielded before.
+            BudgetReached: the next call might exceed the purse's cap. The outcomes of the calls in
+                flight have been yielded before.
         """

@@ -1,7 +1,7 @@
-"""A service LLM that replays a file of answers, keyed by the full request.
+"""A service LLM that replays a file of answers, found by the full request.
 
-A request whose prompt, limit or sample number is not that of a recorded one is refused, so an
-answer is never given to a question that it was not an answer to.
+A request that differs from all recorded ones, in prompt, limit or sample number, is refused: no
+answer is ever given to another question than its own.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from llamaduo.service.protocol import Completion, Failure, Request
 class Recording(Record):
     """One recorded answer: the key of its request, the text, and its tokens.
 
-    `of` is the coverage row that it belongs to, `purpose` what was asked about it; both are for
-    people and for making the keys anew, and decide nothing when a request is looked up. `finish` is
-    "length" for a text cut short.
+    `of` is the coverage row that it belongs to, `purpose` what was asked about it. Both are for
+    people and for making the keys anew; a look-up ignores them. `finish` is "length" for a text
+    that was cut off.
     """
 
     request: str
@@ -52,11 +52,11 @@ class RecordedService:
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """The recording by its content."""
+        """The recording's content."""
         return {"kind": "recorded", "sha256": self._sha256}
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
-        """The recorded answers, in order; a final `Failure` for what was never recorded."""
+        """Yield the recorded answers, in order; a final `Failure` where none was recorded."""
         for request in requests:
             row = self._rows.get(request.key)
             if row is None:
@@ -74,7 +74,7 @@ class RecordedService:
 
 
 def recording_path(config: RecordedServiceConfig) -> Path:
-    """Where the recording lies."""
+    """Return the path of the recording."""
     return shipped.path_of(config.recording)
 
 
@@ -89,7 +89,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def parse(content: bytes, path: Path) -> list[Recording]:
-    """The rows of a recording.
+    """Return the rows of a recording.
 
     Raises:
         DataError: a row is not a recorded answer; the message has its line number.

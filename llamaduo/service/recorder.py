@@ -1,4 +1,4 @@
-"""Writes what a service answers into the file that `service=recorded` replays."""
+"""A recorder: it writes a service's answers into a file that `service=recorded` replays."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ from llamaduo.service.recorded import Recording, parse
 
 
 class Recorder:
-    """A service whose answers are kept in a file; in all else it is the one that it wraps.
+    """A service whose answers are also written to a file; in all else it is the one it wraps.
 
-    An answer is in the file, one JSON line, before it is passed on. No request is in it twice, also
-    where several processes write to it at once. Failures are not recorded.
+    An answer is in the file, as a line of JSON, before it is passed on. No request is in it twice,
+    even when several processes write to it at once. Failures are not recorded.
     """
 
     def __init__(self, service: Service, path: Path) -> None:
@@ -28,21 +28,21 @@ class Recorder:
 
     @property
     def price(self) -> Price | None:
-        """That of the service."""
+        """The service's price."""
         return self._service.price
 
     @property
     def identity(self) -> Mapping[str, Json]:
-        """That of the service: being recorded changes no answer."""
+        """The service's identity: recording changes no answer."""
         return self._service.identity
 
     @property
     def replays(self) -> bool:
-        """Whether the service itself replays a file."""
+        """True where the service itself replays a file."""
         return self._service.replays
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion | Failure]:
-        """The service's outcomes, each as soon as it is recorded.
+        """Yield the service's outcomes, each once it is recorded.
 
         Raises:
             ConfigError: the file cannot be written to.
@@ -94,16 +94,16 @@ class _File:
             ) from error
 
     def _catch_up(self, file: BinaryIO) -> None:
-        """Learn what others wrote meanwhile, and cut off a line that a kill left without its end.
+        """Read what others wrote meanwhile; remove a line that a killed process left unfinished.
 
-        Whoever writes holds the lock, so a line without its end is nobody's any more.
+        Writers hold the lock, so nobody is still writing an unfinished line.
         """
         if file.seek(0, os.SEEK_END) < self._read:
             self._known, self._read = set(), 0  # the file was replaced
         file.seek(self._read)
         new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        if len(whole) < len(new):
-            file.truncate(self._read + len(whole))
-        self._known |= {row.request for row in parse(whole, self._path)}
-        self._read += len(whole)
+        complete = new[: new.rfind(b"\n") + 1]
+        if len(complete) < len(new):
+            file.truncate(self._read + len(complete))
+        self._known |= {row.request for row in parse(complete, self._path)}
+        self._read += len(complete)

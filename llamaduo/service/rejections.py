@@ -1,4 +1,4 @@
-"""What it means that a call failed: whether to ask again, when, and what to tell the user."""
+"""Rejections by their cause: whether to ask again, when, and what the user can do."""
 
 import json
 import math
@@ -13,11 +13,11 @@ from llamaduo.config import ApiServiceConfig
 from llamaduo.service.keys import names_of
 from llamaduo.service.transport import Rejection
 
-SHOWN = 300  # characters of a service's own words that are told
-READ = 2**16  # and of those that are looked at
+SHOWN = 300  # characters of a service's message that are shown
+READ = 2**16  # and that are read
 
-PASSING = {408, 409, 425}  # beside 5xx: the same call may succeed later
-ASKED_TOO_MUCH = {429, 529}
+TEMPORARY = {408, 409, 425}  # besides 5xx: the same call may succeed later
+RATE_LIMITED = {429, 529}
 PAYMENT = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
 _NO_MONEY = re.compile(r"credit balance is too low|insufficient (credits|balance|funds)", re.I)
@@ -28,86 +28,91 @@ _DELAY = re.compile(r'"retryDelay":\s*"([\d.]+)s"')  # Google's, in the body
 
 
 class _Words(NamedTuple):
-    """What the body of a failed call says: for people, and by code."""
+    """The body of a failed call: its message, and its error codes."""
 
     message: str
     codes: frozenset[str]
 
 
-def answered(
+def from_response(
     config: ApiServiceConfig, status: int, headers: Mapping[str, str], body: str
 ) -> Rejection:
-    """What an answer that is not 200 means. The names in `headers` are in lower case."""
+    """Return the rejection for a response that is not 200. Names in `headers` are lower-case."""
     body = body[:READ]
     words = _words(body)
-    said = f"{status} from {config.name}" + (f": {words.message}" if words.message else "")
+    cause = f"{status} from {config.name}" + (f": {words.message}" if words.message else "")
     fatal = _fatal(config, status, words)
     if fatal is not None:
-        return Rejection(f"{said} ({fatal})", fatal=True)
-    after = wait(headers, body)
-    limited = status in ASKED_TOO_MUCH or (status == 503 and after is not None)
-    again = limited or status in PASSING or status >= 500
-    return Rejection(said, again=again, limited=limited, after=after if again else None)
-
-
-def broken(cause: str, *, sent: bool = True) -> Rejection:
-    """A call whose answer never came whole; the next one may. `sent`: the service may have it."""
-    return Rejection(shown(cause), again=True, unsure=sent)
-
-
-def late(config: ApiServiceConfig) -> Rejection:
-    """A call that took longer than it may; the next one may be faster."""
+        return Rejection(f"{cause} ({fatal})", fatal=True)
+    seconds = retry_after(headers, body)
+    limited = status in RATE_LIMITED or (status == 503 and seconds is not None)
+    retry = limited or status in TEMPORARY or status >= 500
     return Rejection(
-        f"no whole answer within {config.runtime.timeout:g} s", again=True, unsure=True
+        cause, retry=retry, rate_limited=limited, retry_after=seconds if retry else None
     )
 
 
-def keyless(config: ApiServiceConfig, cause: str) -> Rejection:
-    """A call that was not made, or not heard, for want of a key."""
+def broken(cause: str, *, sent: bool = True) -> Rejection:
+    """Return the rejection for an answer that did not arrive whole.
+
+    `sent`: the service may have got the call, and charged for it.
+    """
+    return Rejection(shown(cause), retry=True, maybe_charged=sent)
+
+
+def timed_out(config: ApiServiceConfig) -> Rejection:
+    """Return the rejection for a call that took longer than its timeout."""
+    return Rejection(
+        f"no whole answer within {config.runtime.timeout:g} s", retry=True, maybe_charged=True
+    )
+
+
+def missing_key(config: ApiServiceConfig, cause: str) -> Rejection:
+    """Return the rejection for a call that failed because there is no key."""
     return Rejection(f"{shown(cause)} ({_about_key(config)})", fatal=True)
 
 
 def shown(text: str) -> str:
-    """A service's words on one line, short and without secrets."""
+    """Return a service's message on one line, shortened and without secrets."""
     words = " ".join(str(redacted(text)).split())
     return words if len(words) <= SHOWN else words[: SHOWN - 1] + "…"
 
 
-def wait(headers: Mapping[str, str], body: str = "") -> float | None:
-    """Seconds for which the service wants to be left alone; None where it does not say.
+def retry_after(headers: Mapping[str, str], body: str = "") -> float | None:
+    """Return the seconds that the service asks to wait; None where it does not say.
 
-    A date is compared with the answer's own date, so that a wrong clock here does no harm.
+    A date is compared with the response's own date, so a wrong clock here does no harm.
     """
-    said = _number(headers.get("retry-after-ms"))
-    if said is not None:
-        return said / 1000
-    held = headers.get("retry-after")
-    said = _number(held)
-    if said is None and held is not None:
-        then = _date(held)
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    header = headers.get("retry-after")
+    seconds = _number(header)
+    if seconds is None and header is not None:
+        then = _date(header)
         now = _date(headers.get("date")) or datetime.now(UTC)
-        said = None if then is None else max(0.0, (then - now).total_seconds())
-    if said is None and (delay := _DELAY.search(body)):
-        said = _number(delay[1])
-    return said
+        seconds = None if then is None else max(0.0, (then - now).total_seconds())
+    if seconds is None and (delay := _DELAY.search(body)):
+        seconds = _number(delay[1])
+    return seconds
 
 
 def _fatal(config: ApiServiceConfig, status: int, words: _Words) -> str | None:
-    """What to do, where no call to this service can succeed; None where one may."""
+    """Return the user's next act where no call to this service can succeed, else None."""
     names = " and ".join(names_of(config))
     if status in {401, 407} or (status == 403 and "flagged" not in words.message):
         return _about_key(config)
     if _unpaid(status, words):
-        return "see the account" + (f" of the key in {names}" if names else "") + " for its credit"
+        return "check the credit of the account" + (f" of the key in {names}" if names else "")
     at = config.api_base or "its usual address"
     if (
         status in {404, 405, 410}
         or "model_not_found" in words.codes
         or (status == 400 and config.model in words.message and _NO_MODEL.search(words.message))
     ):
-        return f"see service.model={config.model} and service.api_base={at}"
+        return f"check service.model={config.model} and service.api_base={at}"
     if 300 <= status < 400:
-        return f"{at} sends elsewhere; set service.api_base to where"
+        return f"{at} redirects to another address; set service.api_base to that address"
     return None
 
 
@@ -115,7 +120,7 @@ def _about_key(config: ApiServiceConfig) -> str:
     names = " and ".join(names_of(config))
     if not names:
         return "set service.key_env to the name of the variable that holds the key"
-    return f"see whether the key in {names} is valid and may use {config.model}"
+    return f"check that the key in {names} is valid and may use {config.model}"
 
 
 def _unpaid(status: int, words: _Words) -> bool:
@@ -126,17 +131,17 @@ def _unpaid(status: int, words: _Words) -> bool:
 
 def _words(body: str) -> _Words:
     try:
-        said: Any = json.loads(body)
+        content: Any = json.loads(body)
     except (ValueError, RecursionError):
         return _Words(shown(re.sub(r"<[^<>]*>", " ", body)), frozenset())
-    if isinstance(said, list) and said:  # as Google's, which is in a list
-        said = said[0]
-    if not isinstance(said, dict):
+    if isinstance(content, list) and content:  # Google's is in a list
+        content = content[0]
+    if not isinstance(content, dict):
         return _Words(shown(body), frozenset())
-    error = said.get("error", said)
+    error = content.get("error", content)
     if not isinstance(error, dict):
         return _Words(shown(str(error)), frozenset())
-    message = error.get("message") or error.get("detail") or said.get("message") or body
+    message = error.get("message") or error.get("detail") or content.get("message") or body
     codes = [error.get(name) for name in ("code", "type", "status")]
     return _Words(shown(str(message)), frozenset(code for code in codes if isinstance(code, str)))
 

@@ -1,4 +1,4 @@
-"""How one call reaches a service: what a transport promises, and how it says that a call failed."""
+"""The transport of one call to a service: its reply, or the rejection that tells why not."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,9 +8,9 @@ from llamaduo.service.protocol import Request
 
 @dataclass(frozen=True)
 class Reply:
-    """What a service answered. Tokens are None where it did not count them.
+    """The answer of a service. Tokens are None where it did not count them.
 
-    `input_tokens` include the `cached_tokens`, which some providers charge less for.
+    `input_tokens` include the `cached_tokens`, for which some providers charge less.
     """
 
     text: str
@@ -22,44 +22,44 @@ class Reply:
 
 
 class Rejection(Exception):
-    """A call that got no usable answer.
+    """A call without a usable answer.
 
-    `again`: the same call may succeed later. `limited`: the service says that it is asked too much.
-    `after`: seconds that it wants to be left alone for. `fatal`: no call to this service can
-    succeed (a wrong key, an unknown model), so that none is worth making. `reply` is what it
-    charged for nevertheless, such as a refusal; `unsure` says that it may have charged, and did not
-    tell. The message is the cause, without secrets.
+    `retry`: the same call may succeed later. `rate_limited`: a rate limit rejected it.
+    `retry_after`: the seconds that the service asks to wait. `fatal`: no call to this service can
+    succeed (a wrong key, an unknown model), so none is worth making. `reply` is an answer that the
+    service charged for nevertheless, such as a refusal. `maybe_charged`: it may have charged for
+    the call without saying so. The message is the cause, without secrets.
     """
 
     def __init__(
         self,
         cause: str,
         *,
-        again: bool = False,
-        limited: bool = False,
-        after: float | None = None,
+        retry: bool = False,
+        rate_limited: bool = False,
+        retry_after: float | None = None,
         fatal: bool = False,
         reply: Reply | None = None,
-        unsure: bool = False,
+        maybe_charged: bool = False,
     ) -> None:
         super().__init__(cause)
-        self.again = again
-        self.limited = limited
-        self.after = after
+        self.retry = retry
+        self.rate_limited = rate_limited
+        self.retry_after = retry_after
         self.fatal = fatal
         self.reply = reply
-        self.unsure = unsure
+        self.maybe_charged = maybe_charged
 
 
 class Transport(Protocol):
     """Sends calls to one service; used inside one event loop."""
 
     async def send(self, request: Request) -> Reply:
-        """The answer to one call, without any retry.
+        """Make one call, without any retry, and return its reply.
 
         Raises:
-            Rejection: there is none.
+            Rejection: there is no usable answer.
         """
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""

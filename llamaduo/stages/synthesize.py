@@ -13,7 +13,8 @@ from llamaduo.lab import Artifact, Stage
 from llamaduo.records import Message, Pair, Prompt, Record, digest, read_jsonl, write_jsonl
 from llamaduo.service import Completion, Request, Service
 from llamaduo.service.fence import fenced
-from llamaduo.service.structured import form_of, missing, own_objects
+from llamaduo.service.reply_json import missing, own_objects
+from llamaduo.service.structured import form_of
 from llamaduo.stages.asking import Asked, ask
 from llamaduo.tracking import Run
 

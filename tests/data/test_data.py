@@ -13,7 +13,7 @@ from llamaduo.base.text import rouge_l_of, sentences, stems
 from llamaduo.data.rekey import request_for
 from llamaduo.service import Completion, Failure
 from llamaduo.service.recorded import RecordedService, parse, recording_path
-from llamaduo.service.structured import objects_in
+from llamaduo.service.reply_json import objects_in
 from llamaduo.stages import answer, synthesize
 from llamaduo.stages.collect import read_pairs, source_of
 from llamaduo.testing.service import ServiceContract

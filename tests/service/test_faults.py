@@ -69,7 +69,7 @@ def bearable(kind: str, *, limited: bool) -> list[str]:
     return [
         name
         for name, one in means.items()
-        if not isinstance(one, Fails) or (not one.fatal and one.limited == limited)
+        if not isinstance(one, Fails) or (not one.fatal and one.rate_limited == limited)
     ]
 
 
@@ -93,8 +93,8 @@ def test_each_row_has_its_outcome_and_only_calls_that_may_succeed_are_repeated(
             assert isinstance(one, Completion), name
             assert server.count(text) == 1, name
             continue
-        assert server.count(text) == (2 if means.again else 1), name
-        if means.again:
+        assert server.count(text) == (2 if means.retry else 1), name
+        if means.retry:
             assert isinstance(one, Completion), (name, one)
             assert one.text == text.upper()
             assert one.bill.usd is not None
@@ -123,7 +123,7 @@ def test_a_row_that_was_too_much_is_asked_again_when_the_service_said(
     assert found.bill.calls == 1
     first, second = (seen.time for seen in server.seen if seen.text == text)
     means = meant(kind, fault)
-    assert second - first >= (means.after or 0)
+    assert second - first >= (means.retry_after or 0)
     assert server.count(text) == 2
 
 

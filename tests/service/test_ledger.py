@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from llamaduo.base.errors import LabError
 from llamaduo.records import Bill
-from llamaduo.service import Completion, Failure
-from llamaduo.service import ledger as ledgers
-from llamaduo.service.ledger import KeptAnswer, Ledger, PendingCall, Purse, in_memory, opened
+from llamaduo.service import Completion, Failure, ledger_file
+from llamaduo.service.kept_answers import KeptAnswer, PendingCall, Purse
+from llamaduo.service.ledger import Ledger, in_memory, opened
 
 
 def answer(text: str = "fine", **bill: object) -> KeptAnswer:
@@ -27,7 +27,7 @@ def answer(text: str = "fine", **bill: object) -> KeptAnswer:
     return KeptAnswer(text, None, "tiny", "stop", Bill(**facts))
 
 
-def flights(*keys: str, worst: str = "0.5") -> list[PendingCall]:
+def pending(*keys: str, worst: str = "0.5") -> list[PendingCall]:
     return [PendingCall(key, Decimal(worst), time.time()) for key in keys]
 
 
@@ -80,12 +80,12 @@ def test_answers_are_there_for_the_next_process(tmp_path):
     assert {key: found[key].text for key in found} == {f"k{i}": str(i) for i in range(0, 2000, 2)}
 
 
-def test_a_turn_is_kept_whole_or_not_at_all(tmp_path):
+def test_a_transaction_is_kept_whole_or_not_at_all(tmp_path):
     with opened(tmp_path) as (ledger, _):
         with pytest.raises(ZeroDivisionError), ledger.transaction() as transaction:  # noqa: PT012
             transaction.keep([("k", answer())])
             transaction.set_purse("p", Purse(Decimal(1), Decimal(0)))
-            transaction.admit("s", "p", flights("f"))
+            transaction.admit("s", "p", pending("f"))
             _ = 1 / 0
         assert not ledger.look_up(["k"])
         assert not ledger.pending(["f"])
@@ -93,27 +93,27 @@ def test_a_turn_is_kept_whole_or_not_at_all(tmp_path):
             assert transaction.purse("p") == Purse()
 
 
-def test_the_dead_are_buried_and_what_they_may_have_spent_stays_spent(tmp_path):
+def test_calls_of_the_dead_expire_and_what_they_may_have_spent_stays_spent(tmp_path):
     with opened(tmp_path) as (ledger, owner), owner.held(ledger.expire):
         owner.opened()
         with ledger.transaction() as transaction:
-            transaction.admit("s", "p", flights("a", "b"))
+            transaction.admit("s", "p", pending("a", "b"))
             transaction.set_purse("p", Purse(Decimal(3), Decimal(1)))
-    buried = []
+    expired = []
     with opened(tmp_path) as (ledger, owner):
-        with owner.held(lambda dead: buried.append(ledger.expire(dead))):
+        with owner.held(lambda dead: expired.append(ledger.expire(dead))):
             assert not ledger.pending(["a", "b"])
             with ledger.transaction() as transaction:
                 assert transaction.purse("p") == Purse(Decimal(4), Decimal(0))
-        with owner.held(lambda dead: buried.append(ledger.expire(dead))):
+        with owner.held(lambda dead: expired.append(ledger.expire(dead))):
             pass
-    assert buried == [2]
+    assert expired == [2]
 
 
-def test_the_living_are_not_buried(tmp_path):
+def test_calls_of_the_living_do_not_expire(tmp_path):
     with opened(tmp_path) as (ledger, owner), owner.held(ledger.expire):
         with ledger.transaction() as transaction:
-            transaction.admit("s", "p", flights("a"))
+            transaction.admit("s", "p", pending("a"))
         with opened(tmp_path) as (other, second), second.held(other.expire):
             assert other.pending(["a"]) == {"a"}
 
@@ -146,6 +146,7 @@ def test_several_first_starts_at_once(tmp_path):
 KILLED_WHILE_CREATED = """
 import os, signal, sys
 from pathlib import Path
+from llamaduo.service.kept_answers import KeptAnswer, PendingCall, Purse
 from llamaduo.service.ledger import opened
 def hook(event, args):
     if event == sys.argv[2] and ".part" in str(args[0]):
@@ -204,7 +205,7 @@ class TestOneMessage:
             pass
 
     def test_locked(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(ledgers, "PATIENCE", 0.1)
+        monkeypatch.setattr(ledger_file, "PATIENCE", 0.1)
         with opened(tmp_path) as (ledger, _):
             with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")

@@ -484,7 +484,7 @@ class Process:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def ended(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """Wait for its end; gives the outcomes, and the tally."""
+        """Wait for its end; gives the outcomes, and the counts."""
         _, err = self.process.communicate(timeout=120)
         assert self.process.returncode == 0, err
         return self.yielded(), json.loads(err.splitlines()[-1])
@@ -589,9 +589,9 @@ def test_the_next_start_says_once_what_was_lost(server, start, tmp_path, capsys)
     process.kill()
     server.script = lambda seen: "ok"
     list(service(server.url, tmp_path).complete(rows(3)))
-    assert "3 calls were under way when a run died" in capsys.readouterr().out
+    assert "3 calls were in flight when a run died" in capsys.readouterr().out
     list(service(server.url, tmp_path).complete(rows(4)))
-    assert "under way" not in capsys.readouterr().out
+    assert "in flight" not in capsys.readouterr().out
 
 
 def test_a_request_of_a_process_that_died_is_not_waited_for(server, start, tmp_path):

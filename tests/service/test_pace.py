@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llamaduo.config import Limits
-from llamaduo.service.pace import Pace, Size, Tokens
+from llamaduo.service.pace import Pace
+from llamaduo.service.rate_limits import Size, Tokens
 
 GATHER = 0.004  # seconds from turn to turn, as at the dispatcher
 SIZE = Size(400, 100)
@@ -136,8 +137,8 @@ class World:
         wait = 0.0
         while client.rows and client.in_flight < 64 and not wait:
             tokens = client.next = client.next or self.tokens(self._chance)
-            ahead = client.rows + client.in_flight
-            wait = pace.wait(self.size(tokens), in_flight=client.in_flight, ahead=ahead)
+            unfinished = client.rows + client.in_flight
+            wait = pace.wait(self.size(tokens), in_flight=client.in_flight, unfinished=unfinished)
             if not wait:
                 taken, client.next = pace.take(self.size(tokens)), None
                 client.rows, client.in_flight = client.rows - 1, client.in_flight + 1
@@ -346,15 +347,15 @@ class TestTheClock:
         else:
             before.accepted(2e6, SIZE, taken, Tokens(100, 50))
         pace = Pace(told, before.state, now, chance)
-        assert pace.wait(SIZE, in_flight=0, ahead=1000) <= 1
+        assert pace.wait(SIZE, in_flight=0, unfinished=1000) <= 1
         later = Pace(told, pace.state, now + 1.1, chance)
-        assert later.wait(SIZE, in_flight=0, ahead=1000) == 0
+        assert later.wait(SIZE, in_flight=0, unfinished=1000) == 0
 
     def test_a_long_idle_time_is_not_saved_up(self):
         told, chance = limits(requests_per_second=100), random.Random(0)
         pace = Pace(told, Pace(told, None, 0.0, chance).state, 300.0, chance)
         taken = 0
-        while not pace.wait(SIZE, in_flight=0, ahead=1000):
+        while not pace.wait(SIZE, in_flight=0, unfinished=1000):
             pace.take(SIZE)
             taken += 1
         assert taken <= 3
@@ -365,8 +366,10 @@ class TestTheClock:
         pace.refused(0.0, 1.0)
         slow = Pace(told, pace.state, 2.0, chance)
         slow.take(SIZE)
-        assert slow.wait(SIZE, in_flight=0, ahead=10**6) > 0
-        assert Pace(told, slow.state, 10_000.0, chance).wait(SIZE, in_flight=0, ahead=10**6) == 0
+        assert slow.wait(SIZE, in_flight=0, unfinished=10**6) > 0
+        assert (
+            Pace(told, slow.state, 10_000.0, chance).wait(SIZE, in_flight=0, unfinished=10**6) == 0
+        )
 
 
 def test_processes_that_use_a_service_are_counted_while_they_do():
@@ -379,9 +382,9 @@ def test_processes_that_use_a_service_are_counted_while_they_do():
 
 def test_calls_at_risk_leave_no_debt():
     pace, size = Pace(limits(), None, 0.0, random.Random(1)), Size(400, 100)
-    for i in range(4000):  # many rows are ahead, so that none of these has to wait
+    for i in range(4000):  # many rows are unfinished, so that none of these has to wait
         now = i / 1000
         pace = Pace(limits(), pace.state, now, random.Random(1))
-        assert pace.wait(size, in_flight=40, ahead=9000) == 0
+        assert pace.wait(size, in_flight=40, unfinished=9000) == 0
         pace.accepted(now, size, pace.take(size), Tokens(100, 50))
-    assert pace.wait(size, in_flight=40, ahead=41) < 0.01
+    assert pace.wait(size, in_flight=40, unfinished=41) < 0.01

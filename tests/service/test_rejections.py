@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.calls import VARIABLE, config
 
 from llamaduo.base import redact
-from llamaduo.service.rejections import SHOWN, answered, broken, wait
+from llamaduo.service.rejections import SHOWN, broken, from_response, retry_after
 
 SECRET = "loopback-secret-4f1c9a77"
 TOLD = config("endpoint", "http://127.0.0.1:1/v1")
@@ -35,11 +35,11 @@ HEADERS = st.dictionaries(
 @given(STATUSES, HEADERS, JSON.map(json.dumps) | WORDS)
 def test_any_answer_has_a_meaning_and_gives_no_secret_away(status, headers, body):
     redact.remember(VARIABLE, SECRET)
-    found = answered(TOLD, status, headers, body)
-    assert not (found.fatal and found.again)
-    assert found.again or not found.limited
-    assert found.after is None or (found.again and 0 <= found.after < float("inf"))
-    assert found.again == (status in {408, 425} or status >= 429) or found.fatal
+    found = from_response(TOLD, status, headers, body)
+    assert not (found.fatal and found.retry)
+    assert found.retry or not found.rate_limited
+    assert found.retry_after is None or (found.retry and 0 <= found.retry_after < float("inf"))
+    assert found.retry == (status in {408, 425} or status >= 429) or found.fatal
     assert str(status) in str(found)
     assert SECRET not in str(found)
     assert "\n" not in str(found)
@@ -54,7 +54,7 @@ def test_a_date_is_measured_by_the_clock_of_who_sent_it(seconds, skew):
         "date": format_datetime(now, usegmt=True),
         "retry-after": format_datetime(then, usegmt=True),
     }
-    assert wait(headers) == seconds
+    assert retry_after(headers) == seconds
 
 
 def test_a_date_that_has_gone_by_asks_for_no_wait():
@@ -62,7 +62,7 @@ def test_a_date_that_has_gone_by_asks_for_no_wait():
         "date": "Mon, 02 Nov 2026 10:00:00 GMT",
         "retry-after": "Mon, 02 Nov 2026 09:00:00 GMT",
     }
-    assert wait(headers) == 0
+    assert retry_after(headers) == 0
 
 
 def test_the_delay_that_google_writes_into_the_body_counts():
@@ -74,8 +74,13 @@ def test_the_delay_that_google_writes_into_the_body_counts():
             "details": [{"@type": "google.rpc.RetryInfo", "retryDelay": "34.5s"}],
         }
     }
-    found = answered(TOLD, 429, {}, json.dumps([body]))
-    assert (found.again, found.limited, found.after, found.fatal) == (True, True, 34.5, False)
+    found = from_response(TOLD, 429, {}, json.dumps([body]))
+    assert (found.retry, found.rate_limited, found.retry_after, found.fatal) == (
+        True,
+        True,
+        34.5,
+        False,
+    )
     assert "check your plan" in str(found)
 
 
@@ -90,7 +95,7 @@ def test_the_delay_that_google_writes_into_the_body_counts():
 )
 def test_a_bad_request_ends_all_only_where_it_names_the_model(message, fatal):
     body = json.dumps({"error": {"message": message}})
-    assert answered(TOLD, 400, {}, body).fatal == fatal
+    assert from_response(TOLD, 400, {}, body).fatal == fatal
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_a_bad_request_ends_all_only_where_it_names_the_model(message, fatal):
     ],
 )
 def test_the_words_of_many_servers_are_found(body, says):
-    assert says in str(answered(TOLD, 422, {}, json.dumps(body)))
+    assert says in str(from_response(TOLD, 422, {}, json.dumps(body)))
 
 
 def test_a_broken_call_is_told_in_one_line():

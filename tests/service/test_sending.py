@@ -117,7 +117,7 @@ class TestBoth:
             calls = (transport.send(request(f"at once {n}")) for n in range(4))
             found = await asyncio.gather(*calls, return_exceptions=True)
             await transport.close()
-            assert all(isinstance(one, Rejection) and one.again for one in found)
+            assert all(isinstance(one, Rejection) and one.retry for one in found)
 
         asyncio.run(four())
         assert len(meeting) == 4
@@ -142,8 +142,8 @@ class TestBoth:
     def test_nobody_there_may_be_there_later(self, kind: str) -> None:
         (found,) = sent(config(kind, "http://127.0.0.1:1/v1"), request())
         assert isinstance(found, Rejection)
-        assert found.again
-        assert not found.limited
+        assert found.retry
+        assert not found.rate_limited
         assert not found.fatal
 
 

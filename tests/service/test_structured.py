@@ -16,15 +16,8 @@ from support.standin import Standin, Wire
 from llamaduo.base.errors import BudgetReached, ServiceError
 from llamaduo.records import Bill, Message
 from llamaduo.service import Completion, Failure, Request
-from llamaduo.service.structured import (
-    SHOWN,
-    Parsed,
-    ask_for,
-    form_of,
-    objects_in,
-    own_objects,
-    score_of,
-)
+from llamaduo.service.reply_json import objects_in, own_objects, score_of
+from llamaduo.service.structured import SHOWN, Parsed, ask_for, form_of
 
 # Objects that have a key, as every answer has.
 OBJECTS = st.dictionaries(
@@ -408,4 +401,5 @@ def _contents(asked: Request, reply: Completion) -> int:
 
 def test_a_completion_never_holds_what_no_file_can():
     made = Completion(request_id="a", text="a \ud800 b", model="m", bill=Bill())
+    assert made.text == "a \ufffd b"
     assert Completion.model_validate_json(made.model_dump_json()) == made

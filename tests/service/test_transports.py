@@ -57,8 +57,13 @@ def test_a_fault_comes_back_as_what_it_means(
         return
     assert isinstance(found, Rejection)
     cause = str(found)
-    told_apart = (found.again, found.limited, found.after, found.fatal)
-    assert told_apart == (expected.again, expected.limited, expected.after, expected.fatal), cause
+    told_apart = (found.retry, found.rate_limited, found.retry_after, found.fatal)
+    assert told_apart == (
+        expected.retry,
+        expected.rate_limited,
+        expected.retry_after,
+        expected.fatal,
+    ), cause
     assert expected.says in cause
     assert 0 < len(cause) < 600
     assert KEY not in cause
@@ -104,7 +109,7 @@ def test_a_failure_means_the_same_by_every_provider(
         expected = OUTCOMES[fault]
         assert isinstance(found, Rejection), (fault, found)
         assert isinstance(expected, Fails)
-        told_apart = (found.again, found.limited, found.after, found.fatal)
-        wanted = (expected.again, expected.limited, expected.after, expected.fatal)
+        told_apart = (found.retry, found.rate_limited, found.retry_after, found.fatal)
+        wanted = (expected.retry, expected.rate_limited, expected.retry_after, expected.fatal)
         assert told_apart == wanted, (fault, str(found))
         assert len(server.seen) - before == 1, fault

@@ -13,9 +13,9 @@ class Fails:
     """The rejection that is expected; `paid` where it has a reply, `says` words of its message."""
 
     says: str = ""
-    again: bool = False
-    limited: bool = False
-    after: float | None = None
+    retry: bool = False
+    rate_limited: bool = False
+    retry_after: float | None = None
     fatal: bool = False
     paid: bool = False
 
@@ -26,30 +26,30 @@ def answers(text: str, **more: Any) -> Reply:
 
 OUTCOMES: dict[str, Fails | Reply] = {
     "ok": answers("HELLO"),
-    "429": Fails("429 from loopback: Rate limit reached", again=True, limited=True),
-    "429 after": Fails(again=True, limited=True, after=1),
-    "429 after ms": Fails(again=True, limited=True, after=1.5),
-    "429 date": Fails(again=True, limited=True, after=2),
-    "429 skewed date": Fails(again=True, limited=True, after=2),
-    "429 nonsense": Fails(again=True, limited=True),
+    "429": Fails("429 from loopback: Rate limit reached", retry=True, rate_limited=True),
+    "429 after": Fails(retry=True, rate_limited=True, retry_after=1),
+    "429 after ms": Fails(retry=True, rate_limited=True, retry_after=1.5),
+    "429 date": Fails(retry=True, rate_limited=True, retry_after=2),
+    "429 skewed date": Fails(retry=True, rate_limited=True, retry_after=2),
+    "429 nonsense": Fails(retry=True, rate_limited=True),
     "429 quota": Fails(VARIABLE, fatal=True),
-    "408": Fails(again=True),
-    "409": Fails("Conflict", again=True),
-    "425": Fails(again=True),
-    "500": Fails("The server had an error", again=True),
-    "502": Fails("502 from loopback: Bad gateway", again=True),
-    "503": Fails(again=True, limited=True, after=1),
-    "529": Fails("Overloaded", again=True, limited=True),
-    "hang": Fails("no whole answer within 0.7 s", again=True),
-    "slow drip": Fails("no whole answer within 0.7 s", again=True),
-    "reset": Fails(again=True),
-    "half a body": Fails(again=True),
-    "invalid json": Fails(again=True),
+    "408": Fails(retry=True),
+    "409": Fails("Conflict", retry=True),
+    "425": Fails(retry=True),
+    "500": Fails("The server had an error", retry=True),
+    "502": Fails("502 from loopback: Bad gateway", retry=True),
+    "503": Fails(retry=True, rate_limited=True, retry_after=1),
+    "529": Fails("Overloaded", retry=True, rate_limited=True),
+    "hang": Fails("no whole answer within 0.7 s", retry=True),
+    "slow drip": Fails("no whole answer within 0.7 s", retry=True),
+    "reset": Fails(retry=True),
+    "half a body": Fails(retry=True),
+    "invalid json": Fails(retry=True),
     "wrong schema": Fails("choices"),
     "no object": Fails(),
-    "empty choices": Fails("no choices", again=True),
+    "empty choices": Fails("no choices", retry=True),
     "no text": Fails("without text", paid=True),
-    "error in a 200": Fails("Provider returned error", again=True),
+    "error in a 200": Fails("Provider returned error", retry=True),
     "refusal": Fails("I will not write that.", paid=True),
     "length": answers("cut sh", finish="length"),
     "content filter": Fails("content filter", paid=True),
@@ -75,4 +75,4 @@ OUTCOMES: dict[str, Fails | Reply] = {
 
 
 # litellm follows where it is sent, and finds nobody there.
-BY_LITELLM = {"moved": Fails(again=True)}
+BY_LITELLM = {"moved": Fails(retry=True)}
