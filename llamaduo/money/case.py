@@ -1,4 +1,4 @@
-"""From the terms of a case to the inputs of the arithmetic; what is missing ends here."""
+"""A case, and the inputs of the arithmetic made from it; a missing figure is refused here."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -8,7 +8,7 @@ from llamaduo.config import Hardware, OneOff, Quantity, Upkeep, Workload
 from llamaduo.money.model import Choices, Inputs
 from llamaduo.records import Price
 
-#: Where each input is set, for those who want to change it.
+#: The configuration key of each input.
 KEYS = {
     "requests": "workload.requests_per_day",
     "input_tokens": "workload.input_tokens",
@@ -47,7 +47,7 @@ MONEY = (
     *("electricity", "hosting", "finetuning", "sweeps", "synthesis", "judging", "other"),
     *("retraining", "people"),
 )
-#: What a decision should count, and says so where it does not.
+#: Inputs that a decision should count; it says so where it does not.
 COUNTED = ("finetuning", "sweeps", "synthesis", "judging", "retraining", "people")
 _NONE = Quantity(value=Decimal(0))
 
@@ -65,7 +65,7 @@ class Case:
 
 
 def choices_of(case: Case) -> Choices:
-    """What is chosen.
+    """Return the choices of a case.
 
     Raises:
         ConfigError: a request is longer than the hardware can serve.
@@ -81,10 +81,10 @@ def choices_of(case: Case) -> Choices:
 
 
 def inputs_of(case: Case, usd_per_unit: Decimal = Decimal(1)) -> Inputs[Quantity]:
-    """The case's figures, money in a currency of which a unit costs so many dollars.
+    """Return the figures of a case, with money in a currency whose unit costs so many US dollars.
 
     Raises:
-        ConfigError: a figure is missing that there is no decision without.
+        ConfigError: a figure that every decision needs is missing.
     """
     work, hardware, price = case.workload, case.hardware, case.price
     one_off, upkeep = case.one_off, case.upkeep
@@ -93,7 +93,7 @@ def inputs_of(case: Case, usd_per_unit: Decimal = Decimal(1)) -> Inputs[Quantity
     if work.per == "request":
         requests = _known(requests, "workload.requests_per_day", "how many on a day")
     known = hardware.electricity_usd_per_month
-    found = Inputs(
+    inputs = Inputs(
         requests=requests,
         input_tokens=_known(work.input_tokens, "workload.input_tokens", "or name run=<id>"),
         output_tokens=_known(work.output_tokens, "workload.output_tokens", "or name run=<id>"),
@@ -128,11 +128,11 @@ def inputs_of(case: Case, usd_per_unit: Decimal = Decimal(1)) -> Inputs[Quantity
     )
     if hardware.servers is None and hardware.output_tokens_per_second is None:
         raise ConfigError(
-            f"hardware={hardware.name}: nobody measured what a server can do, so how many are "
-            "needed is not known; name a run that measured it (run=<id>), or set "
+            f"hardware={hardware.name}: nobody measured the throughput of a server, so the "
+            "number of servers is not known; name a run that measured it (run=<id>), or set "
             "hardware.output_tokens_per_second=… or hardware.servers=…"
         )
-    return found.map(lambda k, v: v.times(1 / usd_per_unit) if k in MONEY else v)
+    return inputs.map(lambda k, v: v.times(1 / usd_per_unit) if k in MONEY else v)
 
 
 def _known(figure: Quantity | None, key: str, how: str) -> Quantity:
@@ -145,18 +145,18 @@ def _price(hardware: Hardware, kind: str) -> Quantity:
     if kind != hardware.kind:
         return _NONE
     key = {"buy": "usd", "lease": "usd_per_month", "cloud": "usd_per_hour"}[kind]
-    if (found := getattr(hardware, key)) is None:
+    if (price := getattr(hardware, key)) is None:
         raise ConfigError(
-            f"hardware={hardware.name}: what a server costs is not known. Set hardware.{key}=…, "
+            f"hardware={hardware.name}: the price of a server is not known. Set hardware.{key}=…, "
             f"or add to conf/hardware/{hardware.name}.yaml: "
             f"{key}: {{value: FIGURE, date: YYYY-MM-DD, source: WHERE}}"
         )
-    assert isinstance(found, Quantity)
-    return found
+    assert isinstance(price, Quantity)
+    return price
 
 
 def _power(hardware: Hardware, figure: Quantity | None, key: str) -> Quantity:
-    """Power is in the rent of a server in a cloud; elsewhere it is asked for."""
+    """Return a figure of power; 0 in a cloud, where the rent includes it."""
     if hardware.kind == "cloud" or hardware.electricity_usd_per_month is not None:
         return _NONE
     if figure is None:
@@ -168,7 +168,7 @@ def _power(hardware: Hardware, figure: Quantity | None, key: str) -> Quantity:
 
 
 def tokens_per_request(work: Workload) -> Decimal | None:
-    """Mean tokens of a request, in and out; None where nobody counted requests."""
+    """Return the mean tokens of a request, in and out; None where nobody counted requests."""
     if work.input_tokens is None or work.output_tokens is None:
         return None
     both = work.input_tokens.value + work.output_tokens.value
@@ -178,10 +178,10 @@ def tokens_per_request(work: Workload) -> Decimal | None:
 
 
 def _slowdown(case: Case) -> Decimal:
-    """How much longer requests are than those measured, at least 1.
+    """Return how many times longer requests are than those measured, at least 1.
 
-    The memory for keys and values bounds how many requests are under way at once, and reading takes
-    as much longer; so throughput is taken to fall as requests grow. It is not taken to rise.
+    The memory for keys and values limits how many requests run at once, and longer prompts take
+    longer to read. So throughput is assumed to fall as requests grow. It is not assumed to rise.
     """
     tokens, hardware = tokens_per_request(case.workload), case.hardware
     if tokens is None:

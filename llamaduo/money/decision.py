@@ -1,4 +1,4 @@
-"""A decision from a case: both sides month by month, when it pays back, and how sure that is."""
+"""A cost decision: service and local month by month, when it pays back, and how sure that is."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -25,7 +25,7 @@ SEARCHED = 120  # months in which a break-even is looked for
 
 
 class Month(Record):
-    """What a month takes on each side, and all until its end; month 0 is the start."""
+    """The cost of a month on each side, and the total until its end; month 0 is the start."""
 
     month: int
     service: Decimal
@@ -38,7 +38,7 @@ class Month(Record):
 
 
 class Saving(Record):
-    """What the local side saves over so many months; below 0: what it costs more."""
+    """The savings of the local side over so many months; below 0: its extra cost."""
 
     months: int
     amount: Decimal
@@ -46,7 +46,7 @@ class Saving(Record):
 
 
 class Per1000(Record):
-    """A thousand requests with everything that is counted, over the months of the series."""
+    """The cost of a thousand requests, with all that is counted, over the months of the series."""
 
     service: Decimal
     local: Decimal
@@ -55,15 +55,16 @@ class Per1000(Record):
 
 
 class CostDecision(Record):
-    """What a case comes to, in `currency`.
+    """The result of a case, in `currency`.
 
-    `service_month` and `local_month` are the first month without what falls due once: `one_off` and
-    `servers_usd`. `break_even` None: not within `searched` months; `dearer_again` is the month in
-    which local has cost more again after it, as when servers are bought anew. `pays_back` is the
-    share of draws that break even within the series; None, as the bands: nothing had a range.
-    `moves` has the figures by how far they move the break-even, `nudged` by ten percent where none
-    has a range. `per_1000` is None where nobody counted requests, `load` (servers kept busy in
-    month 1) where nobody measured a throughput. `nominal`: nobody is charged that price.
+    `service_month` and `local_month` are the cost of the first month, without what is paid once:
+    `one_off` and `servers_usd`. `break_even` is in months; None: not within `searched` months.
+    `dearer_again` is the month after it in which local has cost more again, for example because
+    servers are bought again. `pays_back` is the share of draws that break even within the series;
+    it and the bands are None where no figure had a range. `moves` has the figures by how far they
+    move the break-even, `nudged` by ten percent where none has a range. `per_1000` is None where
+    nobody counted requests, `load` (servers kept busy in month 1) where nobody measured a
+    throughput. `nominal`: nobody is charged that price.
     """
 
     name: str
@@ -93,20 +94,20 @@ class CostDecision(Record):
 def decide(
     case: Case, *, months: int, draws: Draws, currency: str, usd_per_unit: Decimal = Decimal(1)
 ) -> CostDecision:
-    """The decision that a case asks for, with a series of so many months.
+    """Decide a case, with a series of so many months.
 
     Raises:
-        ConfigError: a figure is missing, or the servers that are given cannot bear the load.
+        ConfigError: a figure is missing, or the given servers are too few for the load.
     """
     choices, given = choices_of(case), inputs_of(case, usd_per_unit)
     x = given.map(lambda _, figure: figure.value)
     _refuse_overload(case, x, choices, months)
     series = project(x, choices, max(SEARCHED, months))
     kept = max(months, *SAVINGS)
-    sure = spread(
+    drawn = spread(
         given, choices, months=months, kept=kept, searched=len(series.service), draws=draws
     )
-    found, first = break_even(series), one_off(x)
+    months_to_even, first = break_even(series), one_off(x)
     busy = load(x, choices, 1)
     moves, nudged = sensitivity(given, choices, len(series.service))
     return CostDecision(
@@ -114,23 +115,23 @@ def decide(
         currency=currency,
         nominal=case.price.simulated,
         hardware=case.hardware.name,
-        months=tuple(_months(series, months, sure)),
+        months=tuple(_months(series, months, drawn)),
         service_month=tidy(series.service[0]),
         local_month=tidy(series.running[0]),
         one_off=tidy(first),
         servers_usd=tidy(series.once[0] - first),
-        break_even=None if found is None else tidy(found),
-        break_even_band=None if sure is None else sure.break_even(),
+        break_even=None if months_to_even is None else tidy(months_to_even),
+        break_even_band=None if drawn is None else drawn.break_even(),
         searched=len(series.service),
         dearer_again=dearer_again(series),
-        pays_back=None if sure is None else sure.pays_back(),
-        savings=tuple(_savings(series, sure)),
-        per_1000=_per_1000(x, series, months, sure),
+        pays_back=None if drawn is None else drawn.pays_back(),
+        savings=tuple(_savings(series, drawn)),
+        per_1000=_per_1000(x, series, months, drawn),
         moves=moves,
         nudged=nudged,
         load=None if busy is None else tidy(busy),
         uncounted=tuple(KEYS[name] for name in COUNTED if getattr(given, name) is None),
-        draws=0 if sure is None else draws.number,
+        draws=0 if drawn is None else draws.number,
         confidence=draws.confidence,
     )
 
@@ -144,14 +145,14 @@ def _refuse_overload(case: Case, x: Inputs[Decimal], choices: Choices, months: i
             and busy > choices.servers * x.utilisation
         ):
             raise ConfigError(
-                f"hardware.servers={choices.servers}: in month {month} the busiest time wants "
+                f"hardware.servers={choices.servers}: in month {month} the busiest time needs "
                 f"{busy / x.utilisation:.1f} servers at hardware.utilisation="
                 f"{case.hardware.utilisation.value}; set hardware.servers=null for as many as the "
                 "load needs"
             )
 
 
-def _months(series: Series[Decimal], months: int, sure: Spread | None) -> Iterator[Month]:
+def _months(series: Series[Decimal], months: int, drawn: Spread | None) -> Iterator[Month]:
     service, local = accumulated(series)
     for month in range(months + 1):
         before = month - 1
@@ -161,32 +162,32 @@ def _months(series: Series[Decimal], months: int, sure: Spread | None) -> Iterat
             local=tidy(local[month] - local[before] if month else local[0]),
             service_total=tidy(service[month]),
             local_total=tidy(local[month]),
-            service_band=None if sure is None else sure.total("service", month),
-            local_band=None if sure is None else sure.total("local", month),
+            service_band=None if drawn is None else drawn.total("service", month),
+            local_band=None if drawn is None else drawn.total("local", month),
             servers=int(series.servers[max(before, 0)]),
         )
 
 
-def _savings(series: Series[Decimal], sure: Spread | None) -> Iterator[Saving]:
+def _savings(series: Series[Decimal], drawn: Spread | None) -> Iterator[Saving]:
     service, local = accumulated(series)
     for months in SAVINGS:
         yield Saving(
             months=months,
             amount=tidy(service[months] - local[months]),
-            band=None if sure is None else sure.saving(months),
+            band=None if drawn is None else drawn.saving(months),
         )
 
 
 def _per_1000(
-    x: Inputs[Decimal], series: Series[Decimal], months: int, sure: Spread | None
+    x: Inputs[Decimal], series: Series[Decimal], months: int, drawn: Spread | None
 ) -> Per1000 | None:
     if x.requests is None:
         return None
     service, local = accumulated(series)
-    asked = requests_in(x, months)
+    requests = requests_in(x, months)
     return Per1000(
-        service=tidy(service[months] * 1000 / asked),
-        local=tidy(local[months] * 1000 / asked),
-        service_band=None if sure is None else sure.per_1000("service"),
-        local_band=None if sure is None else sure.per_1000("local"),
+        service=tidy(service[months] * 1000 / requests),
+        local=tidy(local[months] * 1000 / requests),
+        service_band=None if drawn is None else drawn.per_1000("service"),
+        local_band=None if drawn is None else drawn.per_1000("local"),
     )

@@ -1,8 +1,8 @@
-"""Energy from the meters of the hardware, and else by watts and time, which is an estimate.
+"""Energy: measured by the meters of the hardware, else estimated from watts and time.
 
-GPUs count what they take themselves (NVML, from Volta on), CPUs of Intel and AMD as well (RAPL, as
-Linux shows it to those who may read it). A meter counts everything on its device, whoever runs
-there, and nothing but its device: neither disks nor fans nor what a power supply loses.
+GPUs count their own energy (NVML, from Volta on), and so do CPUs of Intel and AMD (RAPL, where
+Linux lets the user read it). A meter counts everything that runs on its device, and nothing else:
+neither disks nor fans nor the losses of a power supply.
 """
 
 import os
@@ -17,25 +17,25 @@ from llamaduo.money.rates import Rates
 from llamaduo.records import Record
 
 RAPL = Path("/sys/class/powercap")
-EVERY = 30.0  # seconds; a CPU's counter starts again from 0 within minutes at full load
+EVERY = 30.0  # seconds between readings; at full load a CPU's counter wraps within minutes
 JOULES = 3_600_000  # in a kWh
 
 
 class Energy(Record):
-    """Energy in kWh: measured by the meters that `by` names, or estimated from what it names."""
+    """Energy in kWh, measured by the meters that `by` names, or estimated from what it names."""
 
     kwh: float
     measured: bool
     by: str
 
     def __str__(self) -> str:
-        """Whether it was measured, and by what."""
+        """Say whether it was measured, and by what."""
         return f"{'measured' if self.measured else 'estimated'}: {self.by}"
 
 
 @dataclass
 class Counter:
-    """One meter: `read` gives joules, from 0 again after `span`; None: it goes on for ever."""
+    """One meter: `read` gives joules; they wrap to 0 at `span`, or never where that is None."""
 
     name: str
     read: Callable[[], float]
@@ -43,7 +43,7 @@ class Counter:
 
 
 class Meter:
-    """What the counters count from entry to exit; `joules` is None where one could not be read."""
+    """Adds up its counters from entry to exit; `joules` is None where one could not be read."""
 
     def __init__(self, counters: list[Counter]) -> None:
         self._counters = counters
@@ -52,24 +52,24 @@ class Meter:
         self._broken = False
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._watch = threading.Thread(target=self._go_on, daemon=True)
+        self._watch = threading.Thread(target=self._keep_reading, daemon=True)
 
     def __enter__(self) -> Self:
-        """Reads the counters for the first time."""
+        """Read the counters for the first time."""
         try:
             self._last = [counter.read() for counter in self._counters]
         except Exception:
-            self._broken = True  # whatever a driver has to complain of, the work goes on
+            self._broken = True  # a driver's error must not stop the work
         if any(counter.span is not None for counter in self._counters) and not self._broken:
             self._watch.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """Reads them for the last time."""
+        """Read the counters for the last time."""
         self._ended.set()
         self._add()
 
-    def _go_on(self) -> None:
+    def _keep_reading(self) -> None:
         while not self._ended.wait(EVERY):
             self._add()
 
@@ -83,33 +83,33 @@ class Meter:
                 self._broken = True
                 return
             for place, counter in enumerate(self._counters):
-                gone = now[place] - self._last[place]
-                if gone < 0 and counter.span is not None:
-                    gone += counter.span
-                self._totals[place] += max(0.0, gone)
+                joules = now[place] - self._last[place]
+                if joules < 0 and counter.span is not None:
+                    joules += counter.span
+                self._totals[place] += max(0.0, joules)
             self._last = now
 
     @property
     def joules(self) -> float | None:
-        """All of them together; None: there is no counter, or one could not be read."""
+        """The total; None where there is no counter, or one could not be read."""
         return None if self._broken or not self._counters else sum(self._totals)
 
     @property
     def by(self) -> str:
-        """The devices that are counted."""
+        """The names of the counted devices."""
         return ", ".join(counter.name for counter in self._counters)
 
 
 def meter(root: Path = RAPL) -> Meter:
-    """A meter of all that this machine counts and this process may read."""
+    """Return a meter with all counters of this machine that this process may read."""
     return Meter([*_gpus(), *_cpus(root)])
 
 
 def energy(metered: Meter, seconds: float, before: float, rates: Rates) -> Energy | None:
-    """The energy of work of so many seconds, of which `before` went by in earlier starts.
+    """Return the energy of work that took so many seconds, `before` of them in earlier starts.
 
-    Those nobody metered: they are taken to have drawn as much as the rest, which is an estimate.
-    None: there are neither meters nor watts.
+    Those were not metered: their power is estimated to be that of the rest. None where there are
+    neither meters nor watts.
     """
     joules = metered.joules
     if joules is None:
@@ -122,7 +122,7 @@ def energy(metered: Meter, seconds: float, before: float, rates: Rates) -> Energ
 
 
 def together(parts: list[Energy | None]) -> Energy | None:
-    """Energies as one, estimated where one is; None where one is not known, 0 of none at all."""
+    """Add energies: the sum is estimated where a part is, and None where one is not known."""
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
@@ -132,14 +132,14 @@ def together(parts: list[Energy | None]) -> Energy | None:
 
 
 def _cpus(root: Path) -> Iterator[Counter]:
-    """A counter for each CPU package; what lies within a package is counted with it."""
+    """Yield a counter for each CPU package, which counts all parts of the package."""
     for folder in sorted(root.glob("*-rapl:*")):
         if folder.name.count(":") > 1:
             continue
         with suppress(OSError, ValueError):
             path = folder / "energy_uj"
             span = int((folder / "max_energy_range_uj").read_text()) / 1e6
-            int(path.read_text())  # root alone may, with most distributions
+            int(path.read_text())  # with most distributions only root may
 
             def read(path: Path = path) -> float:
                 return int(path.read_text()) / 1e6
@@ -148,7 +148,7 @@ def _cpus(root: Path) -> Iterator[Counter]:
 
 
 def _gpus() -> Iterator[Counter]:
-    """A counter for each NVIDIA GPU that CUDA shows to this process."""
+    """Yield a counter for each NVIDIA GPU that CUDA shows to this process."""
     try:
         import pynvml
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a stage's machine took, in dollars and energy, and all of it as metrics of a run."""
+"""Machine time of stages with its cost and energy, and all of it as metrics of a run."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -10,7 +10,7 @@ from llamaduo.records import Bill, Record
 
 
 class MachineTime(Record):
-    """The time of a machine, its dollars and its energy; None: not known."""
+    """Time on a machine in seconds, its cost in US dollars and its energy; None: not known."""
 
     seconds: float
     compute_usd: Decimal | None
@@ -18,15 +18,15 @@ class MachineTime(Record):
 
 
 def measured(metered: Meter, seconds: float, before: float, rates: Rates) -> MachineTime:
-    """What work took of so many seconds, `before` of which went by in earlier starts."""
+    """Return the machine time of work just done, `before` seconds of it in earlier starts."""
     used = energy(metered, seconds, before, rates)
     return MachineTime(seconds=seconds, compute_usd=rates.usd(seconds), energy=used)
 
 
 def recorded(record: Any, seconds: float, rates: Rates) -> MachineTime:
-    """What a stage took when it was made, by its record.
+    """Return the machine time of a stage when it was made, from its record.
 
-    What was not known then is taken at the rates that are known now: its energy is an estimate.
+    What was not known then is computed at today's rates; its energy is then an estimate.
     """
     known = MachineTime(seconds=seconds, compute_usd=None, energy=None)
     if record is not None:
@@ -39,19 +39,19 @@ def recorded(record: Any, seconds: float, rates: Rates) -> MachineTime:
 
 
 def total(parts: Iterable[MachineTime]) -> MachineTime:
-    """All of it; a part that is not known leaves the whole unknown."""
-    found = list(parts)
-    usd = [part.compute_usd for part in found if part.compute_usd is not None]
+    """Add machine times; an unknown part makes its sum unknown."""
+    times = list(parts)
+    usd = [part.compute_usd for part in times if part.compute_usd is not None]
     return MachineTime(
-        seconds=sum(part.seconds for part in found),
-        compute_usd=sum(usd, Decimal(0)) if len(usd) == len(found) else None,
-        energy=together([part.energy for part in found]),
+        seconds=sum(part.seconds for part in times),
+        compute_usd=sum(usd, Decimal(0)) if len(usd) == len(times) else None,
+        energy=together([part.energy for part in times]),
     )
 
 
 def metrics(bill: Bill, used: MachineTime, end: str = "") -> dict[str, float]:
-    """A bill and a machine's share as metrics, named with `end`; what is not known is left out."""
-    found = {
+    """Return a bill and machine time as metrics, without what is not known; names get `end`."""
+    figures = {
         "seconds": used.seconds,
         "service_usd": None if bill.usd is None else float(bill.usd),
         "service_usd_simulated": float(bill.simulated_usd),
@@ -60,6 +60,6 @@ def metrics(bill: Bill, used: MachineTime, end: str = "") -> dict[str, float]:
         "output_tokens": float(bill.output_tokens),
     }
     if used.energy is not None:
-        found["energy_kwh"] = used.energy.kwh
-        found["energy_estimated"] = float(not used.energy.measured)
-    return {f"cost/{name}{end}": value for name, value in found.items() if value is not None}
+        figures["energy_kwh"] = used.energy.kwh
+        figures["energy_estimated"] = float(not used.energy.measured)
+    return {f"cost/{name}{end}": value for name, value in figures.items() if value is not None}

@@ -1,9 +1,9 @@
 """The arithmetic of both sides, month by month: pure functions of frozen inputs.
 
-The same formulas take exact decimals, for what is printed, and arrays, for draws by the thousand.
-A month's service fee is its tokens at the service's price; the local side pays once before the
-first month, then for its servers, which it buys or rents as the load asks for them. docs/cost.md
-has the formulas in words.
+The same formulas take exact decimals, for what is printed, and arrays, for thousands of draws.
+A month's service fee is its tokens at the service's price. The local side pays once before the
+first month, then for the servers that it buys or rents as the load needs them. docs/cost.md has
+the formulas in words.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,11 @@ DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Choices:
-    """What is chosen, not uncertain.
+    """The inputs that are chosen, not uncertain.
 
     `per_request`: tokens are those of one request, else of a day. `servers` None: as many as the
-    load needs. `slowdown` is how far requests longer than those measured lower the throughput.
+    load needs. `lifetime` of a server and `retrain_every` are in months; None: never. The
+    throughput is divided by `slowdown` where requests are longer than those measured.
     """
 
     per_request: bool
@@ -39,10 +40,9 @@ class Choices:
 
 @dataclass(frozen=True)
 class Inputs(Generic[T]):
-    """The figures that the formulas take: money in one currency, rates per second, shares of 1.
+    """The figures of the formulas: money in one currency, rates per second, shares of 1.
 
-    Where there is no figure at all: requests that nobody counted, throughput that nobody measured,
-    costs that are not counted.
+    None: requests that nobody counted, throughput that nobody measured, costs that are not counted.
     """
 
     requests: T | None
@@ -78,19 +78,16 @@ class Inputs(Generic[T]):
     people: T | None
 
     def map(self, change: Callable[[str, T], U]) -> "Inputs[U]":
-        """Each figure that is there, changed; `change` gets its name and the figure."""
+        """Return the inputs with each figure that is not None changed by `change(name, figure)`."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, value in values.items():
             values[name] = None if value is None else change(name, value)
         return Inputs(**values)
 
 
-ONE_OFF = ("finetuning", "sweeps", "synthesis", "judging", "other")
-
-
 @dataclass(frozen=True)
 class Series(Generic[T]):
-    """What each month takes, from the first; `once` falls due at its start, the rest in it."""
+    """The cost of each month, from the first; `once` is paid at its start, the rest during it."""
 
     service: tuple[T, ...]
     running: tuple[T, ...]
@@ -99,20 +96,20 @@ class Series(Generic[T]):
 
 
 def project(x: Inputs[N], choices: Choices, months: int) -> Series[N]:
-    """Both sides' costs of so many months."""
+    """Compute both sides' costs of so many months."""
     none = x.growth * 0
     service: list[N] = []
     running: list[N] = []
     once: list[N] = []
     servers: list[N] = []
     bought: list[N] = []
-    alive = none
+    running_servers = none
     for month in range(1, months + 1):
         count = need(x, choices, month)
         if choices.lifetime is not None and month > choices.lifetime:
-            alive = alive - bought[month - 1 - choices.lifetime]
-        new = _positive(count - alive)
-        alive = alive + new
+            running_servers = running_servers - bought[month - 1 - choices.lifetime]
+        new = _positive(count - running_servers)
+        running_servers = running_servers + new
         bought.append(new)
         due = new * x.server
         if month == 1:
@@ -131,7 +128,7 @@ def project(x: Inputs[N], choices: Choices, months: int) -> Series[N]:
 
 
 def one_off(x: Inputs[N]) -> N:
-    """What is paid before the first month, as far as it is counted."""
+    """Return what is paid before the first month, as far as it is counted."""
     whole = x.growth * 0
     for part in (x.finetuning, x.sweeps, x.synthesis, x.judging, x.other):
         if part is not None:
@@ -140,7 +137,7 @@ def one_off(x: Inputs[N]) -> N:
 
 
 def service_fee(x: Inputs[N], choices: Choices, month: int) -> N:
-    """What the service charges for a month."""
+    """Return the fee of the service for a month."""
     tokens_in, tokens_out = daily(x, choices, month)
     mean_in = (1 - x.cached) * x.input_price + x.cached * x.cached_price
     usd = (tokens_in * mean_in + tokens_out * x.output_price) / 1_000_000
@@ -148,7 +145,7 @@ def service_fee(x: Inputs[N], choices: Choices, month: int) -> N:
 
 
 def daily(x: Inputs[N], choices: Choices, month: int) -> tuple[N, N]:
-    """Tokens in and out on a day of a month."""
+    """Return the tokens in and out on a day of a month."""
     times = (1 + x.growth) ** (month - 1)
     if choices.per_request and x.requests is not None:
         times = times * x.requests
@@ -156,7 +153,7 @@ def daily(x: Inputs[N], choices: Choices, month: int) -> tuple[N, N]:
 
 
 def requests_in(x: Inputs[N], months: int) -> N:
-    """Requests of so many months; 0 where nobody counted them."""
+    """Return the number of requests in so many months; 0 where nobody counted them."""
     whole = x.growth * 0
     for month in range(months):
         if x.requests is not None:
@@ -165,7 +162,7 @@ def requests_in(x: Inputs[N], months: int) -> N:
 
 
 def load(x: Inputs[N], choices: Choices, month: int) -> N | None:
-    """Servers that the busiest time keeps busy; None where nobody measured a throughput."""
+    """Return the servers that the busiest time keeps busy; None without a measured throughput."""
     if x.output_rate is None:
         return None
     tokens_in, tokens_out = daily(x, choices, month)
@@ -178,23 +175,23 @@ def load(x: Inputs[N], choices: Choices, month: int) -> N | None:
 
 
 def need(x: Inputs[N], choices: Choices, month: int) -> N:
-    """Servers in a month: those given, else as many as the load needs, at least one."""
+    """Return the servers in a month: those given, else as many as the load needs, at least one."""
     if choices.servers is not None:
         return x.growth * 0 + choices.servers
     busy = load(x, choices, month)
     if busy is None:
-        raise AssertionError("a plan has its servers or its throughput")
+        raise AssertionError("there must be a number of servers or a throughput")
     return _whole(busy / x.utilisation)
 
 
 def server_month(x: Inputs[N]) -> N:
-    """What a server takes in a month, once it is there."""
+    """Return the monthly cost of a server, without its purchase."""
     power = x.watts * x.hours / 1000 * x.kwh_price
     return x.rent + x.hourly * x.hours + power + x.electricity + x.hosting
 
 
 def accumulated(series: Series[N]) -> tuple[list[N], list[N]]:
-    """Service and local at the end of each month; first, at the start, what is due at once."""
+    """Return the totals of service and local: at the start, and at the end of each month."""
     service, local = [series.service[0] * 0], [series.once[0]]
     for month, fee in enumerate(series.service):
         due = series.once[month] if month else series.once[0] * 0
@@ -204,19 +201,22 @@ def accumulated(series: Series[N]) -> tuple[list[N], list[N]]:
 
 
 def _gaps(series: Series[N]) -> list[tuple[N, N]]:
-    """How far local is above service in each month: at its start, what is due paid; at its end."""
+    """Return by how much local is above service in each month, at its start and at its end.
+
+    What is due at the start has been paid by then.
+    """
     service, local = accumulated(series)
-    found = []
+    gaps = []
     for month, due in enumerate(series.once):
         paid = local[month] + (due if month else due * 0)
-        found.append((paid - service[month], local[month + 1] - service[month + 1]))
-    return found
+        gaps.append((paid - service[month], local[month + 1] - service[month + 1]))
+    return gaps
 
 
 def break_even(series: Series[Decimal]) -> Decimal | None:
-    """Months until local has cost no more than the service, for the first time; None: never.
+    """Return the months until local has cost no more than the service for the first time.
 
-    Within a month both sides' costs run evenly.
+    None: never. Within a month both sides' costs are spread evenly.
     """
     for month, (start, end) in enumerate(_gaps(series)):
         if start <= 0:
@@ -227,18 +227,18 @@ def break_even(series: Series[Decimal]) -> Decimal | None:
 
 
 def break_evens(series: Series[Array]) -> Array:
-    """`break_even` of every draw; infinity where it never comes."""
+    """Return the `break_even` of every draw; infinity where there is none."""
     gaps = _gaps(series)
-    found = np.full(np.broadcast_shapes(*(np.shape(end) for _, end in gaps)), np.inf)
+    months = np.full(np.broadcast_shapes(*(np.shape(end) for _, end in gaps)), np.inf)
     for month, (start, end) in enumerate(gaps):
         fall = np.where(end < start, start - end, 1.0)
         at = np.where(start <= 0, month, np.where(end <= 0, month + start / fall, np.inf))
-        found = np.where(np.isinf(found), at, found)
-    return found
+        months = np.where(np.isinf(months), at, months)
+    return months
 
 
 def dearer_again(series: Series[Decimal]) -> int | None:
-    """The first month in which local, once paid back, has cost more than the service again."""
+    """Return the first month in which local, once paid back, has again cost more; None: never."""
     back = False
     for month, (start, end) in enumerate(_gaps(series), start=1):
         if back and (start > 0 or end > 0):
@@ -250,7 +250,7 @@ def dearer_again(series: Series[Decimal]) -> int | None:
 def _whole(count: N) -> N:
     if isinstance(count, Decimal):
         return max(Decimal(1), count.to_integral_value(ROUND_CEILING))
-    # A hair above a whole number is the rounding of floats, not another server.
+    # A tiny excess over a whole number is rounding, not another server.
     return np.maximum(1.0, np.ceil(count - 1e-9))
 
 

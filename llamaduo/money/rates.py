@@ -1,4 +1,4 @@
-"""What an hour of a machine takes, in dollars and in power, as far as its hardware file knows."""
+"""Rates of a machine: US dollars per hour and watts, as far as its hardware file has them."""
 
 from decimal import Decimal
 
@@ -7,19 +7,19 @@ from llamaduo.records import Record
 
 
 class Rates(Record):
-    """An hour's dollars and the mean draw of the machine that works; None: not known."""
+    """US dollars per hour, and the mean power of the working machine; None: not known."""
 
     usd_per_hour: Decimal | None
     watts: Decimal | None
 
     def usd(self, seconds: float) -> Decimal | None:
-        """What so many seconds take."""
+        """Return the US dollars of so many seconds."""
         if self.usd_per_hour is None:
             return None
         return Decimal(repr(seconds)) * self.usd_per_hour / 3600
 
     def kwh(self, seconds: float) -> float | None:
-        """The energy of so many seconds at the mean draw: an estimate."""
+        """Estimate the energy of so many seconds, from the mean power."""
         return None if self.watts is None else float(self.watts) * seconds / 3_600_000
 
 
@@ -27,14 +27,14 @@ UNKNOWN = Rates(usd_per_hour=None, watts=None)
 
 
 def rates_of(hardware: Hardware, usd_per_hour: Decimal | None) -> Rates:
-    """The rates of one server; `usd_per_hour`, where it is known, is what its user pays."""
-    found = _hourly(hardware) if usd_per_hour is None else usd_per_hour
+    """Return the rates of one server; `usd_per_hour`, where it is not None, is the user's own."""
+    usd = _hourly(hardware) if usd_per_hour is None else usd_per_hour
     watts = hardware.watts
-    return Rates(usd_per_hour=found, watts=None if watts is None else watts.value)
+    return Rates(usd_per_hour=usd, watts=None if watts is None else watts.value)
 
 
 def _hourly(hardware: Hardware) -> Decimal | None:
-    """Rent, or price over lifetime, with power and hosting; None where a part is not known."""
+    """Return rent, or price by lifetime, with power and hosting; None where a part is not known."""
     hours, hosting = hardware.hours_per_month.value, hardware.hosting_usd_per_month.value
     if hardware.kind == "cloud":
         hourly = hardware.usd_per_hour

@@ -1,7 +1,7 @@
-"""How sure a decision is: draws over the declared ranges, and each figure moved by itself.
+"""The uncertainty of a decision: draws over the declared ranges, and each figure moved alone.
 
-Every figure that has a range is drawn from a triangle over it with its top at the value,
-independently of the others: a band holds what was declared, and no more.
+Every figure with a range is drawn from a triangular distribution over it with its peak at the
+value, independently of the others. A band reflects the declared ranges, and nothing else.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from llamaduo.money.model import (
 )
 from llamaduo.records import Record
 
-NUDGE = Decimal("0.1")  # by which figures are moved where none has a range
-BOUNDS = {  # where a figure cannot go
+NUDGE = Decimal("0.1")  # share by which figures are moved where none has a range
+BOUNDS = {  # that a nudged figure cannot leave
     "cached": (Decimal(0), Decimal(1)),
     "batch": (Decimal(0), Decimal(1)),
     "discount": (Decimal(0), Decimal(1)),
@@ -33,13 +33,13 @@ BOUNDS = {  # where a figure cannot go
 }
 
 
-CALENDAR = ("days", "hours")  # conventions, not figures that one is unsure of
+CALENDAR = ("days", "hours")  # conventions, not uncertain figures
 
 
 class Band(Record):
-    """What the draws lie between, but for the tails, and their median; None: never.
+    """The bounds of the draws without their tails, and their median; None: never.
 
-    The value may lie outside of it: where ranges reach further up than down, so do the draws.
+    The value may lie outside: where ranges reach further up than down, so do the draws.
     """
 
     low: Decimal | None
@@ -48,9 +48,9 @@ class Band(Record):
 
 
 class Move(Record):
-    """What the break-even does when one figure goes to an end of its range, the others staying.
+    """The move of the break-even when one figure moves to the ends of its range, alone.
 
-    `low` and `high` are the ends, `at_low` and `at_high` the break-evens in months, None: never.
+    `low` and `high` are the ends, `at_low` and `at_high` the break-evens in months; None: never.
     """
 
     key: str
@@ -61,14 +61,14 @@ class Move(Record):
 
     @property
     def months(self) -> float:
-        """How far the break-even moves; infinity where it comes at one end only."""
+        """The move of the break-even; infinity where it exists at one end only."""
         ends = [float("inf") if at is None else float(at) for at in (self.at_low, self.at_high)]
         return 0.0 if ends[0] == ends[1] else abs(ends[1] - ends[0])
 
 
 @dataclass(frozen=True)
 class Draws:
-    """How uncertainty is drawn: how often, from which seed, and the share that bands hold."""
+    """The number of draws, their seed, and the share of them that a band holds."""
 
     number: int
     seed: int
@@ -76,20 +76,20 @@ class Draws:
 
 
 def tidy(amount: Decimal | float) -> Decimal:
-    """An amount to six decimals, without idle zeros."""
+    """Round an amount to six decimals, without trailing zeros."""
     text = f"{amount:.6f}".rstrip("0").rstrip(".")
     return Decimal("0" if text == "-0" else text)
 
 
 def drawn(given: Inputs[Quantity], draws: Draws) -> Inputs[Array]:
-    """Every figure as an array: so many draws where it has a range, else the one value."""
+    """Return every figure as an array: its draws where it has a range, else the one value."""
     names = list(KEYS)
 
     def draw(name: str, figure: Quantity) -> Array:
         low, top, high = map(float, (figure.bounds[0], figure.value, figure.bounds[1]))
         if low == high:
             return np.asarray(top)
-        # A stream for each figure, so that the range of one does not move the draws of others.
+        # A random stream for each figure: the range of one does not change the draws of others.
         rng = np.random.default_rng([draws.seed, names.index(name)])
         return rng.triangular(low, top, high, draws.number)
 
@@ -98,9 +98,9 @@ def drawn(given: Inputs[Quantity], draws: Draws) -> Inputs[Array]:
 
 @dataclass(frozen=True)
 class Spread:
-    """The draws of a case: totals by month, a row each from the start on, and break-evens.
+    """The draws of a case: totals, with a row for the start and each month, and break-evens.
 
-    `requests` is their number over `months`, None where nobody counted them.
+    `requests` is their number over `months`; None where nobody counted them.
     """
 
     service: Array
@@ -111,7 +111,7 @@ class Spread:
     confidence: float
 
     def band(self, values: Array) -> Band:
-        """What all but the tails of some draws lie between."""
+        """Return the band of some draws."""
         ordered = np.sort(values)
         tail = (1 - self.confidence) / 2
         ends = (ordered[round(share * (len(ordered) - 1))] for share in (tail, 0.5, 1 - tail))
@@ -119,23 +119,23 @@ class Spread:
         return Band(low=low, median=median, high=high)
 
     def total(self, side: str, month: int) -> Band:
-        """All that a side takes until the end of a month."""
+        """Return the total cost of a side until the end of a month."""
         return self.band(self.service[month] if side == "service" else self.local[month])
 
     def break_even(self) -> Band:
-        """The months until local has cost no more."""
+        """Return the months until local has cost no more than the service."""
         return self.band(self.evens)
 
     def pays_back(self) -> float:
-        """The share of draws that break even within the months asked for."""
+        """Return the share of draws that break even within `months`."""
         return float(np.mean(self.evens <= self.months))
 
     def saving(self, months: int) -> Band:
-        """What local saves over some months."""
+        """Return the savings of local over so many months."""
         return self.band(self.service[months] - self.local[months])
 
     def per_1000(self, side: str) -> Band | None:
-        """What a thousand requests take over the months asked for."""
+        """Return the cost of a thousand requests over `months`."""
         if self.requests is None:
             return None
         total = (self.service if side == "service" else self.local)[self.months]
@@ -151,7 +151,7 @@ def spread(
     searched: int,
     draws: Draws,
 ) -> Spread | None:
-    """The draws of a case, `kept` months of them; None where nothing has a range to draw from."""
+    """Draw a case, and keep `kept` months of it; None where no figure has a range."""
     if not draws.number or not any(ranged(given)):
         return None
     x = drawn(given, draws)
@@ -161,37 +161,37 @@ def spread(
         return np.stack([np.broadcast_to(row, draws.number) for row in totals[: kept + 1]])
 
     service, local = accumulated(series)
-    asked = None if x.requests is None else requests_in(x, months)
+    requests = None if x.requests is None else requests_in(x, months)
     evens = np.broadcast_to(break_evens(series), draws.number)
-    return Spread(rows(service), rows(local), evens, asked, months, draws.confidence)
+    return Spread(rows(service), rows(local), evens, requests, months, draws.confidence)
 
 
 def ranged(given: Inputs[Quantity]) -> list[str]:
-    """The figures that have a range."""
-    return [name for name in KEYS if (one := getattr(given, name)) is not None and one.ranged]
+    """Return the names of the figures that have a range."""
+    return [name for name in KEYS if (figure := getattr(given, name)) is not None and figure.ranged]
 
 
 def sensitivity(
     given: Inputs[Quantity], choices: Choices, searched: int
 ) -> tuple[tuple[Move, ...], bool]:
-    """Each figure moved by itself, what moves the break-even most first.
+    """Move each figure alone, and return the moves of the break-even, the largest first.
 
-    To the ends of its range; where no figure has one, ten percent down and up: then the second
-    value is true.
+    A figure moves to the ends of its range. Where no figure has one, each moves by ten percent down
+    and up; then the second value is true.
     """
     names = ranged(given)
     nudged = not names
     if nudged:
-        there = {name: getattr(given, name) for name in KEYS if name not in CALENDAR}
-        names = [name for name, one in there.items() if one is not None and one.value]
+        figures = {name: getattr(given, name) for name in KEYS if name not in CALENDAR}
+        names = [name for name, figure in figures.items() if figure is not None and figure.value]
     ends = {name: _ends(name, getattr(given, name), nudged) for name in names}
     # A draw for each end of each figure, so that all are projected at once.
     values = given.map(_variants(names, ends))
-    found = np.broadcast_to(break_evens(project(values, choices, searched)), 2 * len(names))
+    evens = np.broadcast_to(break_evens(project(values, choices, searched)), 2 * len(names))
     moves = []
     for place, name in enumerate(names):
         at_low, at_high = (
-            None if np.isinf(at) else tidy(float(at)) for at in found[2 * place : 2 * place + 2]
+            None if np.isinf(at) else tidy(float(at)) for at in evens[2 * place : 2 * place + 2]
         )
         low, high = ends[name]
         moves.append(Move(key=KEYS[name], low=low, high=high, at_low=at_low, at_high=at_high))

@@ -52,7 +52,7 @@ def usable(path: Path | None) -> Iterator[None]:
             act = f"another process has held it for {PATIENCE:.0f} s; end that one and try again"
         elif code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             act = (
-                "it is damaged; put back a copy, or move it away (answers are then paid for again)"
+                "it is damaged; move it away (answers are then paid for again), or put back a copy"
             )
         else:
             act = "make the folder writable, or name another with tracking.home=…"

@@ -110,8 +110,9 @@ class LiveService:
             return
         if self._context.cap is not None and self.price is None:
             raise ConfigError(
-                f"budget.usd={self._context.cap}: the price of service={self.name} is not known. Set "
-                "service.price={input_usd: …, output_usd: …, simulated: false}, or budget.usd=null"
+                f"budget.usd={self._context.cap}: the price of service={self.name} is not known; "
+                "set service.price={input_usd: …, output_usd: …, simulated: false}, or "
+                "budget.usd=null"
             )
         with ExitStack() as stack:
             ledger, owner = self._ledger(stack)
