@@ -1,4 +1,4 @@
-"""Calls to a faulty server by either transport: configuration, request and outcome."""
+"""Calls to a faulty server with either transport: configuration, request and outcome."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from support.faulty import KEY, Faulty
 KINDS = ("endpoint", "litellm")
 VARIABLE = "LOOPBACK_CREDENTIAL_OF_TESTS"  # its name does not say that it holds a secret
 PATIENCE = 30.0  # seconds for one call
-HURRY = 0.7  # where it never comes to an end
+HURRY = 0.7  # for one that never ends
 FORM = Form(
     name="pair",
     json_schema={
@@ -35,7 +35,7 @@ def config(
 ) -> ApiServiceConfig:
     limits = dict.fromkeys(Limits.model_fields, None) | {"concurrency": 4}
     runtime = {"limits": limits, "timeout": patience, "attempts": 1, "ledger": False}
-    told = {
+    facts = {
         "kind": kind,
         "name": "loopback",
         "model": "openai/tiny" if kind == "litellm" else "tiny",
@@ -51,11 +51,11 @@ def config(
         "record": None,
         "runtime": runtime,
     }
-    return ApiServiceConfig.model_validate(told | changes)
+    return ApiServiceConfig.model_validate(facts | changes)
 
 
-def transport_of(told: ApiServiceConfig) -> Transport:
-    return HttpTransport(told) if told.kind == "endpoint" else LitellmTransport(told)
+def transport_of(config: ApiServiceConfig) -> Transport:
+    return HttpTransport(config) if config.kind == "endpoint" else LitellmTransport(config)
 
 
 def request(text: str = "hello", **more: Any) -> Request:
@@ -63,15 +63,15 @@ def request(text: str = "hello", **more: Any) -> Request:
     return Request(id="r", messages=messages, max_tokens=64, **more)
 
 
-def sent(told: ApiServiceConfig, *requests: Request) -> list[Reply | Rejection]:
-    """The outcome of each call, one after the other on one transport."""
+def sent(config: ApiServiceConfig, *requests: Request) -> list[Reply | Rejection]:
+    """Make calls one after the other on one transport; return the outcome of each."""
 
     async def all_of_them() -> list[Reply | Rejection]:
-        transport = transport_of(told)
+        transport = transport_of(config)
         outcomes: list[Reply | Rejection] = []
-        for one in requests:
+        for request in requests:
             try:
-                outcomes.append(await transport.send(one))
+                outcomes.append(await transport.send(request))
             except Rejection as rejection:
                 outcomes.append(rejection)
         await transport.close()
@@ -82,7 +82,7 @@ def sent(told: ApiServiceConfig, *requests: Request) -> list[Reply | Rejection]:
 
 @contextmanager
 def serving() -> Iterator[Faulty]:
-    """A faulty server, and transports that have made their first call."""
+    """Serve a faulty server, to transports that have made their first call."""
     with Faulty() as server:
         # The first call of a process makes litellm load more than its import does.
         with pytest.MonkeyPatch.context() as patch:

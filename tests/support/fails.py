@@ -1,4 +1,4 @@
-"""What each fault of a faulty server comes back as."""
+"""The reply or rejection that each fault of a faulty server must become."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -74,5 +74,5 @@ OUTCOMES: dict[str, Fails | Reply] = {
 }
 
 
-# litellm follows where it is sent, and finds nobody there.
+# litellm follows the redirection, and finds no server there.
 BY_LITELLM = {"moved": Fails(retry=True)}

@@ -1,8 +1,8 @@
-"""A real HTTP server on loopback that speaks the OpenAI chat format and fails as it is told to.
+"""A real HTTP server on loopback that speaks the OpenAI chat format and fails as its script says.
 
 `with Faulty() as server:` serves in a thread until the block ends. `server.url` is the `api_base`,
-`server.script` says what happens to each request, and `server.seen` holds all that was asked. The
-names of `FAULTS` are what a script may say; a `Fault` of one's own does as well.
+`server.script` returns the fault for each request, and `server.seen` holds all requests. A script
+returns a name of `FAULTS` or a `Fault` of its own.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from aiohttp import web
 
 KEY = "sk-loopback-0123456789abcdef"
 INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS = 11, 7, 3
-LARGE = 10 * 2**20  # characters of the largest answer that a reader shall take
-TOO_LARGE = 33 * 2**20  # and of one that it shall not
+LARGE = 10 * 2**20  # characters of the largest answer that a reader must accept
+TOO_LARGE = 33 * 2**20  # and of one that it must not
 ODD = "Grüße, 東京 👩🏽‍🚀  \u2028 end"  # beyond ASCII, beyond 16 bits, joined, and a line separator
 TORN = "before \ud83d after"  # half of a pair: JSON can say it, UTF-8 cannot
 
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fault:
-    """What the server does to a request.
+    """The response of the server to a request, or its lack.
 
     `wait` is in seconds, before the first byte, or between bytes where the manner is `drip`.
     `body` makes the JSON that is sent; a text is sent as it is.
@@ -56,9 +56,9 @@ class Fault:
 
 
 def answer(seen: Seen, text: str | None = None, **choice: Any) -> Body:
-    """A good answer: the text asked, in capitals, unless told otherwise."""
-    said = seen.text.upper() if text is None else text
-    message = {"role": "assistant", "content": said}
+    """Return a good answer: `text`, or the text of the request in capitals."""
+    content = seen.text.upper() if text is None else text
+    message = {"role": "assistant", "content": content}
     first = {"index": 0, "message": message, "finish_reason": "stop"} | choice
     return {
         "id": "chatcmpl-1",
@@ -76,23 +76,23 @@ def answer(seen: Seen, text: str | None = None, **choice: Any) -> Body:
 
 
 def error(message: str, kind: str | None = None, code: str | int | None = None) -> Body:
-    """An error in the words of the OpenAI API."""
+    """Return an error in the form of the OpenAI API."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
 def says(text: str, **choice: Any) -> Callable[[Seen], Body]:
-    """A body with this answer."""
+    """Make a body with this answer."""
     return lambda seen: answer(seen, text, **choice)
 
 
 def fails(message: str, kind: str | None = None, code: str | int | None = None) -> Any:
-    """A body with this error."""
+    """Make a body with this error."""
     return lambda seen: error(message, kind, code)
 
 
 def without(*keys: str) -> Callable[[Seen], Body]:
-    """A good answer that lacks these keys."""
-    return lambda seen: {key: held for key, held in answer(seen).items() if key not in keys}
+    """Make a good answer that lacks these keys."""
+    return lambda seen: {key: value for key, value in answer(seen).items() if key not in keys}
 
 
 def _refusal(seen: Seen) -> Body:
@@ -106,7 +106,7 @@ def _refuses_key(seen: Seen) -> Body:
 
 
 def skewed(after: float, skew: float) -> dict[str, str]:
-    """Headers that ask for `after` seconds by date, of a server whose clock is `skew` s off."""
+    """Return headers that ask to wait `after` s by date, from a clock that is `skew` s off."""
     now = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=skew)
     then = now + timedelta(seconds=after)
     return {
@@ -203,7 +203,7 @@ class Faulty:
         self._loop.close()
 
     def count(self, text: str) -> int:
-        """How often this text was asked."""
+        """Return how often this text was asked."""
         return self._asked.get(text, 0)
 
     def _call(self, work: Any) -> None:
@@ -231,8 +231,8 @@ class Faulty:
         self._asked[text] = before + 1
         seen = Seen(text, before, body, dict(request.headers), time.monotonic())
         self.seen.append(seen)
-        said = self.script(seen)
-        fault = FAULTS[said] if isinstance(said, str) else said
+        fault = self.script(seen)
+        fault = FAULTS[fault] if isinstance(fault, str) else fault
         return await self._act(fault, seen, request)
 
     async def _act(self, fault: Fault, seen: Seen, request: web.BaseRequest) -> web.StreamResponse:
@@ -240,16 +240,16 @@ class Faulty:
         if fault.manner == "hang":
             await self._closing.wait()
         if fault.manner == "reset":
-            made: socket.socket = request.transport.get_extra_info("socket")
+            connection: socket.socket = request.transport.get_extra_info("socket")
             # Closed without lingering, the connection ends with a reset.
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.transport.abort()
         if fault.manner == "drip":
             return await self._drip(fault, seen, request)
         if fault.wait:
             await asyncio.sleep(fault.wait)
-        made_body = fault.body(seen)
-        text = made_body if isinstance(made_body, str) else json.dumps(made_body)
+        content = fault.body(seen)
+        text = content if isinstance(content, str) else json.dumps(content)
         if fault.manner == "half":
             return await _half(text, request)
         kind = "application/json" if text[:1] in {"{", "["} else "text/html"
@@ -272,16 +272,16 @@ class Faulty:
         return reply
 
 
-def _last_text(said: Any) -> str:
-    """The last text of a conversation, which providers nest in ways of their own."""
-    while not isinstance(said, str):
-        if isinstance(said, dict):
-            said = said.get("content") or said.get("parts") or said.get("text")
-        elif said:
-            said = said[-1]
+def _last_text(content: Any) -> str:
+    """Return the last text of a conversation; each provider nests it differently."""
+    while not isinstance(content, str):
+        if isinstance(content, dict):
+            content = content.get("content") or content.get("parts") or content.get("text")
+        elif content:
+            content = content[-1]
         else:
             return ""
-    return said
+    return content
 
 
 async def _half(text: str, request: web.BaseRequest) -> web.StreamResponse:
@@ -296,5 +296,5 @@ async def _half(text: str, request: web.BaseRequest) -> web.StreamResponse:
 
 
 def each(*faults: Fault | str) -> Callable[[Seen], Fault | str]:
-    """These in turn for every text by itself; the last one from then on."""
+    """Make a script of these in turn, for each text separately; the last one repeats."""
     return lambda seen: faults[min(seen.before, len(faults) - 1)]

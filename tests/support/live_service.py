@@ -1,4 +1,4 @@
-"""A live service against a server on loopback, and what it is asked."""
+"""A live service against a server on loopback, and requests to it."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -13,12 +13,12 @@ PRICE = {"input_usd": "1000", "output_usd": "10000", "simulated": False}
 
 
 def config(url: str, **changes: Any) -> ApiServiceConfig:
-    """`concurrency`, `attempts`, `ledger`, `timeout` and limits by name; else of the service."""
+    """Return a configuration; `changes` are fields of the service, its runtime or its limits."""
     limits = dict.fromkeys(Limits.model_fields, None) | {"concurrency": 8}
     limits |= {name: changes.pop(name) for name in list(changes) if name in limits}
     runtime = {"timeout": 30.0, "attempts": 4, "ledger": True}
     runtime |= {name: changes.pop(name) for name in list(changes) if name in runtime}
-    told = {
+    facts = {
         "kind": "endpoint",
         "name": "loopback",
         "model": "tiny",
@@ -34,7 +34,7 @@ def config(url: str, **changes: Any) -> ApiServiceConfig:
         "record": None,
         "runtime": runtime | {"limits": limits},
     }
-    return ApiServiceConfig.model_validate(told | changes)
+    return ApiServiceConfig.model_validate(facts | changes)
 
 
 def service(

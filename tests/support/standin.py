@@ -1,7 +1,7 @@
 """A stand-in for an LLM behind an API: an OpenAI-compatible server on loopback.
 
-It answers the three things that llamaduo asks, as `service=fake` does, counts tokens as words, and
-can be told to misbehave as LLMs do. `Wire` is the smallest service that calls it.
+It answers as `service=fake` does, counts words as tokens, and can misbehave in the ways of LLMs.
+`Wire` is the smallest service that calls it.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ PRICE = Price(input_usd=Decimal(1), output_usd=Decimal(2), simulated=False)
 
 def _with(**changes: Any) -> Callable[[str], str]:
     def change(text: str) -> str:
-        said = json.loads(text)
-        return json.dumps({k: v for k, v in {**said, **changes}.items() if v is not ...})
+        reply = json.loads(text)
+        return json.dumps({k: v for k, v in {**reply, **changes}.items() if v is not ...})
 
     return change
 
@@ -63,8 +63,8 @@ MISCHIEF: dict[str, Callable[[str], str]] = {
 class Standin:
     """The server, up within its `with` block; `url` is its API base, `calls` what it was sent.
 
-    `mischief` names what it does to JSON replies: to each first one, or also to those that it was
-    asked to mend where it is `stubborn`. `latency` is in seconds.
+    `mischief` names what it does to JSON replies: to each first one, and where it is `stubborn`
+    also to those that it was asked to repair. `latency` is in seconds.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Standin:
         self.calls.append(body)
         await asyncio.sleep(self.latency)
         text, finish = self.says(body)
-        asked = sum(len(message["content"].split()) for message in body["messages"])
-        told = len(text.split())
+        read = sum(len(message["content"].split()) for message in body["messages"])
+        written = len(text.split())
         message = {"role": "assistant", "content": text}
         return web.json_response(
             {
@@ -113,20 +113,20 @@ class Standin:
                 "model": f"{body['model']}-standin",
                 "choices": [{"index": 0, "message": message, "finish_reason": finish}],
                 "usage": {
-                    "prompt_tokens": asked,
-                    "completion_tokens": told,
-                    "total_tokens": asked + told,
+                    "prompt_tokens": read,
+                    "completion_tokens": written,
+                    "total_tokens": read + written,
                 },
             }
         )
 
     def says(self, body: dict[str, Any]) -> tuple[str, str]:
-        """The text of the reply to a request, and how it ended."""
+        """Return the text of the reply to a request, and its finish reason."""
         messages = tuple(Message.model_validate(message) for message in body["messages"])
         request = Request(id="?", messages=messages, max_tokens=body.get("max_tokens") or 1)
         text = reply_to(request)
-        mends = any(message.role == "assistant" for message in messages)
-        if self.mischief is None or text[:1] != "{" or (mends and not self.stubborn):
+        repairs = any(message.role == "assistant" for message in messages)
+        if self.mischief is None or text[:1] != "{" or (repairs and not self.stubborn):
             return text, "stop"
         return MISCHIEF[self.mischief](text), "length" if self.mischief == "cut" else "stop"
 

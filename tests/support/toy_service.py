@@ -11,7 +11,7 @@ Reply = tuple[int, dict[str, Any]]
 
 
 def reply(text: str, *, read: int = 100, written: int = 10) -> Reply:
-    """An answer of so many tokens."""
+    """Return an answer of so many tokens."""
     return 200, {
         "model": "toy-1",
         "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
@@ -20,7 +20,7 @@ def reply(text: str, *, read: int = 100, written: int = 10) -> Reply:
 
 
 class ToyService:
-    """Answers each call by `answer`; keeps in `asked` what it was asked, in `shown` the keys."""
+    """Answers each call by `answer`; keeps the calls in `asked` and their keys in `shown`."""
 
     def __init__(self, address: str) -> None:
         self.base = address
@@ -29,12 +29,12 @@ class ToyService:
         self.answer: Callable[[dict[str, Any]], Reply] = pairs
 
     def words(self, price: str = "{input_usd: 1000, output_usd: 2000, simulated: false}"):
-        """What chooses it on the command line."""
+        """Return the words that choose it on the command line."""
         return ["service=endpoint", f"service.api_base={self.base}", f"service.price={price}"]
 
 
 def pairs(asked: dict[str, Any]) -> Reply:
-    """A pair that follows from the question, which is an answer like any other, too."""
+    """Return a pair made from the question; it also serves as an answer."""
     words = asked["messages"][-1]["content"].split()
     entry = {"instruction": " ".join(words[-60::2]), "response": " ".join(words[-60:-30])}
     return reply(json.dumps({"contents": [entry]}))
@@ -42,7 +42,7 @@ def pairs(asked: dict[str, Any]) -> Reply:
 
 @contextmanager
 def serving() -> Iterator[ToyService]:
-    """The service, on a free port of the loopback address until the end of the block."""
+    """Serve on a free port of the loopback address until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
