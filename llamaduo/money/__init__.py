@@ -1,1 +1,1 @@
-"""What things cost, and when moving pays back."""
+"""Costs of a service and of machines, and when moving from one to the other pays back."""

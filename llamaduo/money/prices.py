@@ -32,13 +32,13 @@ class Quote:
     source: str
 
 
-def price_of(asked: ApiServiceConfig | Price | str, prices: Mapping[str, Listed]) -> Price:
+def price_of(priced: ApiServiceConfig | Price | str, prices: Mapping[str, Listed]) -> Price:
     """Return the US dollars per million tokens of what `quote` takes.
 
     Raises:
         ConfigError: the price is not known; the message has the line to add.
     """
-    return quote(asked, prices).price
+    return quote(priced, prices).price
 
 
 def price_of_run(service: Mapping[str, Any], prices: Mapping[str, Listed]) -> Price:
@@ -60,7 +60,7 @@ def price_of_run(service: Mapping[str, Any], prices: Mapping[str, Listed]) -> Pr
     return quoted.price
 
 
-def quote(asked: ApiServiceConfig | Price | str, prices: Mapping[str, Listed]) -> Quote:
+def quote(priced: ApiServiceConfig | Price | str, prices: Mapping[str, Listed]) -> Quote:
     """Return the price, with its source, of a service or of a name, or the price that was given.
 
     A service's price is `service.price`, else the book's line for its model, else, for a service
@@ -70,23 +70,23 @@ def quote(asked: ApiServiceConfig | Price | str, prices: Mapping[str, Listed]) -
     Raises:
         ConfigError: the price is not known; the message has the line to add.
     """
-    if isinstance(asked, Price):
-        return Quote(asked, "price")
-    if isinstance(asked, str):
-        quoted = _look_up(asked, prices)
+    if isinstance(priced, Price):
+        return Quote(priced, "price")
+    if isinstance(priced, str):
+        quoted = _look_up(priced, prices)
         if quoted is None:
-            raise _unknown(asked, prices, f"price={asked}", "price")
+            raise _unknown(priced, prices, f"price={priced}", "price")
         return quoted
-    if isinstance(asked.price, Price):
-        return Quote(asked.price, "service.price")
-    name = asked.price or asked.model
+    if isinstance(priced.price, Price):
+        return Quote(priced.price, "service.price")
+    name = priced.price or priced.model
     # litellm cannot know what a model's name means at a URL of the user's own.
-    mapped = asked.price is None and asked.kind == "litellm"
+    mapped = priced.price is None and priced.kind == "litellm"
     quoted = _look_up(name, prices, mapped=mapped)
     if quoted is None:
-        named = f"service={asked.name} (model {asked.model})"
-        subject = named if asked.price is None else f"service.price={name}"
-        raise _unknown(name, prices, subject, "service.price", own=asked.kind == "endpoint")
+        named = f"service={priced.name} (model {priced.model})"
+        subject = named if priced.price is None else f"service.price={name}"
+        raise _unknown(name, prices, subject, "service.price", own=priced.kind == "endpoint")
     return quoted
 
 
