@@ -239,7 +239,7 @@ PRIVATE = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
 MOUNT = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
 
 
-def test_a_disk_that_fills_up(args, undisturbed, tmp_path):
+def test_a_disk_that_fills_up(args, forked, undisturbed, tmp_path):
     """A small disk that the started processes alone see, and that a file then fills."""
     disk = tmp_path / "lab"
     disk.mkdir()
