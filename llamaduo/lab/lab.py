@@ -2,9 +2,7 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +18,7 @@ from llamaduo.base.errors import LabError, TrialPruned
 from llamaduo.base.files import Json, settle, write_atomically
 from llamaduo.base.provenance import commit
 from llamaduo.base.redact import redacted
+from llamaduo.lab.clock import Clock
 from llamaduo.lab.reasons import not_reused
 from llamaduo.lab.runs import StageRun, StageRuns
 from llamaduo.lab.stage import A, Stage
@@ -162,7 +161,7 @@ class Lab:
         with progress.titled(title), self.tracked.child(title, tags) as run, disk.guarded(part):
             run.params(stage.identity)
             part.mkdir(exist_ok=True)
-            clock = _Clock(part)
+            clock = Clock(part)
             with energy.meter() as metered:
                 artifact = _finished(stage, part)
                 if artifact is None:
@@ -217,32 +216,6 @@ class Lab:
             self.other_versions += new
             self.tracked.tags({"llamaduo.other_versions": ", ".join(self.other_versions)})
             self.say(f"  reused stages were made with {', '.join(new)}")
-
-
-class _Clock:
-    """Seconds that a stage takes, with those of starts that were stopped in it.
-
-    A stopped start cannot say how long it went on; the last file that it wrote can.
-    """
-
-    def __init__(self, part: Path) -> None:
-        kept = part / "clock.json"
-        self._before = 0.0
-        with suppress(OSError, ValueError):  # the first start, or one stopped in the next line
-            last = json.loads(kept.read_text(encoding="utf-8"))
-            wrote = max(path.lstat().st_mtime for path in part.rglob("*"))
-            self._before = last["before"] + max(0.0, wrote - last["began"])
-        kept.write_text(json.dumps({"before": self._before, "began": time.time()}))
-        self._began = time.monotonic()
-
-    @property
-    def before(self) -> float:
-        """Seconds of starts that were stopped."""
-        return self._before
-
-    def seconds(self) -> float:
-        """Return the seconds until now."""
-        return self._before + time.monotonic() - self._began
 
 
 def _finished(stage: Stage[A], part: Path) -> A | None:

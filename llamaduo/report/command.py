@@ -102,7 +102,7 @@ def _of_runs(config: Report) -> dict[str, Any]:
 
 
 def _page(runs: "list[Named]", reports: Path) -> tuple[Path, str]:
-    """The page of one run again, or that of several side by side; its path, and the table."""
+    """Write the page of one run again, or of several side by side; return its path and table."""
     from llamaduo.base.terminal import wrapped
     from llamaduo.report import compare, evaluation, terminal
     from llamaduo.report.page import write_page
@@ -157,5 +157,5 @@ def _log(runs: "list[Named]", page: Path, tracking: TrackingConfig) -> None:
 
 
 def main() -> None:
-    """The entry point of the command line."""
+    """Run the command line."""
     cli.launch("report", Report, report, words=cli.quoted(sys.argv[1:], "runs"))

@@ -37,7 +37,7 @@ class Block:
 
 
 def blocks(runs: Sequence[Named]) -> list[Block]:
-    """The whole table: each metric, coverage, then what the runs were and took."""
+    """Lay out the whole table: each metric, coverage, then what the runs were and took."""
     found = [Block(f"{metric} on test", _scores(runs, _mean(metric))) for metric in METRICS]
     found.append(Block("cov@50 / cov@70 on test", _scores(runs, _coverage)))
     found.append(Block("run", tuple(_facts(runs))))
@@ -100,7 +100,7 @@ def _local(outcome: Outcome) -> str:
 
 
 def verdict(runs: Sequence[Named]) -> str:
-    """Whether the figures of these runs can be held against each other, and if not, why."""
+    """Say whether the figures of these runs can be compared, and if not, why."""
     against = comparison.obstacles(runs)
     if not against:
         return "The figures can be compared: one test set, one judge."
@@ -111,7 +111,7 @@ def verdict(runs: Sequence[Named]) -> str:
 
 
 def differences(runs: Sequence[Named]) -> list[str]:
-    """Every difference in words; those that are none, answer for answer, in a line together."""
+    """Put every difference into words; those that are none are told in a line together."""
     found = comparison.differences(runs)
     lines = [_difference(one) for one in found if not comparison.alike(one)]
     for first, other in dict.fromkeys((one.first, one.run) for one in found):
@@ -123,7 +123,7 @@ def differences(runs: Sequence[Named]) -> list[str]:
 
 
 def _difference(one: Difference) -> str:
-    """A difference between two runs in words."""
+    """Put a difference between two runs into words."""
     found = one.found
     return (
         f"{one.system}, {one.metric}: {one.run} less {one.first} "
@@ -170,12 +170,12 @@ def _hanging(text: str, indent: str = "") -> list[str]:
 
 
 def name_of(outcome: Outcome) -> str:
-    """What a run is called where it stands among others."""
+    """Name a run where it stands among others."""
     return f"{outcome.name} · run {outcome.run_id[:8]} · task {outcome.task} · seed {outcome.seed}"
 
 
 def folder(runs: Sequence[Named], reports: Path) -> Path:
-    """Where the page of these runs lies: the same for the same runs in the same order."""
+    """Return the folder of the page of these runs: the same for the same runs in order."""
     ids = "-".join(run.outcome.run_id[:8] for run in runs)
     if len(runs) > 4:
         ids = hashlib.sha256(ids.encode()).hexdigest()[:16]

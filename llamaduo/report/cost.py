@@ -14,12 +14,12 @@ from llamaduo.outcome import CostFacts, Outcome
 
 
 def compute(taken: MachineTime | None) -> str:
-    """What the machine's time cost."""
+    """Say what the machine's time cost."""
     return NOT_KNOWN if taken is None else money(taken.compute_usd, "usd")
 
 
 def energy(taken: MachineTime | None) -> str:
-    """What the machine drew, and whether that was measured."""
+    """Say what the machine drew, and whether that was measured."""
     return NOT_KNOWN if taken is None or taken.energy is None else kwh(taken.energy)
 
 
@@ -30,7 +30,7 @@ def kwh(found: Energy) -> str:
 
 
 def decision(cost: CostFacts) -> str:
-    """When it pays back, in a line; what is missing where nobody can say."""
+    """Say in a line when it pays back, or what is missing."""
     if cost.decision is None:
         return f"not decided: {cost.undecided or 'this outcome is older than the decision'}"
     nominal = "; at a nominal price, charged to nobody" if cost.decision.nominal else ""
@@ -38,7 +38,7 @@ def decision(cost: CostFacts) -> str:
 
 
 def rows(found: CostDecision) -> Iterator[tuple[str, str, str]]:
-    """What is shown of both sides: what it is, service, local."""
+    """List what is shown of both sides: what it is, service, local."""
     coin = found.currency
     yield "a month", money(found.service_month, coin), money(found.local_month, coin)
     start = f"{money(found.servers_usd, coin)} servers, {money(found.one_off, coin)} the migration"
@@ -58,25 +58,25 @@ def rows(found: CostDecision) -> Iterator[tuple[str, str, str]]:
 
 
 def savings(found: CostDecision) -> Iterator[tuple[str, str]]:
-    """What local saves over some months, or costs more."""
+    """Say what local saves over some months, or costs more."""
     for one in found.savings:
         what = "saves" if one.amount >= 0 else "costs more by"
         amount = money(abs(one.amount), found.currency)
         yield f"{one.months} months", f"{what} {amount}{_band(one.band, found.currency)}"
 
 
-def moves(found: CostDecision) -> list[str]:
-    """The figures that move the break-even most."""
+def largest_moves(found: CostDecision) -> list[str]:
+    """List the figures that move the break-even most."""
     return [moved(move) for move in found.moves if move.months][:MOVES]
 
 
-def sure(found: CostDecision) -> str:
-    """What stands behind the bands."""
+def confidence_note(found: CostDecision) -> str:
+    """Say what stands behind the bands."""
     return chance(found)
 
 
-def again(outcome: Outcome) -> str:
-    """The command that decides again, on another workload or hardware."""
+def command(outcome: Outcome) -> str:
+    """Return the command that decides again, on another workload or hardware."""
     return (
         f"python -m llamaduo.cost run={outcome.run_id[:8]} "
         "workload.requests_per_day=<yours> hardware=<yours>"

@@ -19,7 +19,7 @@ from llamaduo.charts import svg
 from llamaduo.outcome import Evaluation, Outcome
 from llamaduo.outcome.runs import Named
 from llamaduo.report import cost as costs
-from llamaduo.report import evaluation, figures, sheets, words
+from llamaduo.report import evaluation, figures, next_step, sheets, words
 from llamaduo.report.series import judges
 from llamaduo.report.terminal import ordered
 from llamaduo.stats.table import METRICS
@@ -45,6 +45,7 @@ def _html(outcome: Outcome) -> str:
         outcome=outcome,
         figures=figures,
         words=words,
+        next_step=next_step,
         metrics=METRICS,
         systems=ordered(outcome),
         sheets=sheets.of_run(outcome),

@@ -7,7 +7,7 @@ from llamaduo.base import format, terminal
 from llamaduo.migration.yardsticks import SYSTEMS
 from llamaduo.outcome import Outcome, SystemFacts
 from llamaduo.report import cost as costs
-from llamaduo.report import figures, words
+from llamaduo.report import figures, next_step, words
 from llamaduo.stats.table import METRICS
 
 HEAD = 15
@@ -29,16 +29,16 @@ def table(outcome: Outcome, page: Path) -> str:
 
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     cost = outcome.cost
-    yield "stop", words.stop(outcome)
+    yield "stop", next_step.stop(outcome)
     yield "rounds", words.rounds(outcome)
     yield "service LLM", _twice(figures.bill(cost.spent), figures.bill(cost.embodied))
     times = format.duration(cost.seconds_spent), format.duration(cost.seconds_embodied)
     yield "compute", _twice(*times)
     yield "1,000 answers", f"service {words.service_price(cost)}; local {words.local_price(cost)}"
     yield "break-even", costs.decision(cost)
-    yield "champion", words.champion(outcome)
-    yield "next", words.following(outcome)
-    if switch := words.switch(outcome):
+    yield "champion", next_step.champion(outcome)
+    yield "next", next_step.next_step(outcome)
+    if switch := next_step.how_to_switch(outcome):
         yield "", switch
 
 

@@ -127,58 +127,6 @@ def judge_note(outcome: Outcome) -> str:
     )
 
 
-def stop(outcome: Outcome) -> str:
-    """Say why the loop ended."""
-    if outcome.stop == "qualified":
-        return f"qualified: gate {outcome.gate} was met on dev in round {outcome.rounds[-1].number}"
-    return f"{outcome.stop}: {outcome.stop_words}"
-
-
-def switch(outcome: Outcome) -> str | None:
-    """Say how to go on when the service LLM could write nothing; None where it could."""
-    if outcome.stop != "no_service":
-        return None
-    return (
-        "Recorded answers exist only for the shipped data, so switch to service=<your service>. So "
-        "far there are service=recorded (service.recording=<file> replays a file of yours) and "
-        "service=fake (for trying the loop)."
-    )
-
-
-def following(outcome: Outcome) -> str:
-    """Say what to do next: a command, or the choice that is left."""
-    rounds = len(outcome.rounds)
-    if outcome.champion is not None and outcome.champion.model.endswith("-fake"):
-        return "the same command with the service, local LLM and judge that you mean"
-    if outcome.result == "qualified":
-        return f'echo "text" | python -m llamaduo.ask task={outcome.task}'
-    if outcome.result == "not_confirmed":
-        return (
-            "more coverage pairs (task.coverage=<file>): they narrow the interval, and make a test "
-            "set that has not been read yet"
-        )
-    if outcome.stop == "no_service":
-        return "the same command with service=<your service>; finished stages are reused"
-    if outcome.stop == "max_rounds":
-        return f"another round: the same command with max_rounds={rounds + 1}"
-    if outcome.stop == "budget":
-        return (
-            "the same command with more budget.minutes or budget.usd (or another budget.purse); "
-            "finished stages are reused and no answer is paid for again"
-        )
-    return (
-        "more rounds no longer help: a larger local LLM (local=…), other hparams, or more coverage "
-        "pairs of your own (task.coverage=<file>)"
-    )
-
-
-def champion(outcome: Outcome) -> str:
-    """Say where the champion is."""
-    if outcome.champion is None:
-        return "none from this run; an earlier champion stays where it is"
-    return f"{outcome.champion.uri} (version {outcome.champion.version})"
-
-
 def service_price(cost: CostFacts) -> str:
     """Say what a thousand answers of the service LLM cost."""
     if cost.service_usd_per_1000 is None:
@@ -207,7 +155,7 @@ def rounds(outcome: Outcome) -> str:
     return f"dev similarity {', '.join(means)}; round {outcome.best} was read on test"
 
 
-def sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Turn a phrase into a sentence of its own."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
@@ -270,7 +218,7 @@ def spread(system: SystemFacts, metric: Metric) -> tuple[str, str]:
     return between, within
 
 
-def halves(outcome: Outcome) -> list[tuple[str, tuple[Example, ...]]]:
+def best_and_worst(outcome: Outcome) -> list[tuple[str, tuple[Example, ...]]]:
     """Split the examples by gain: best first and worst first, each half under words true of it."""
     shown = outcome.examples
     middle = (len(shown) + 1) // 2
@@ -287,7 +235,7 @@ def halves(outcome: Outcome) -> list[tuple[str, tuple[Example, ...]]]:
     return parts
 
 
-def place(stage: StageFacts) -> str:
+def stage_name(stage: StageFacts) -> str:
     """Name which of several runs of a stage it is: by its round and its label."""
     number = [] if stage.round is None else [f"round {stage.round}"]
     return " · ".join([*number, *([stage.label] if stage.label else [])])

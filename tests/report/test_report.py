@@ -365,7 +365,7 @@ def test_examples_run_from_the_largest_gain_and_from_the_largest_loss(tmp_path: 
 )
 def test_examples_are_called_what_they_are(gains: tuple[float, ...], titles: list[str]) -> None:
     shown = tuple(an_example(gain=gain) for gain in gains)
-    halves = report_words.halves(but(examples=shown))
+    halves = report_words.best_and_worst(but(examples=shown))
     assert [title for title, _ in halves] == titles
     assert sorted(e.gain for _, half in halves for e in half) == sorted(gains)
 
