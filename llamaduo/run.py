@@ -9,8 +9,8 @@ from llamaduo.base.redact import redacted
 from llamaduo.champion import MODEL_CODE
 from llamaduo.charts import svg
 from llamaduo.config import Experiment
-from llamaduo.cost.from_outcome import decided
-from llamaduo.cost.text import months
+from llamaduo.cost.from_outcome import with_decision
+from llamaduo.cost.text import months_text
 from llamaduo.lab import Lab
 from llamaduo.local import Trial
 from llamaduo.local.revisions import by_branch
@@ -71,7 +71,7 @@ def run(
                 tags={"llamaduo.local": exp.local.name, "llamaduo.gate": exp.gate.name},
             )
         outcome = outcome_of(migration, systems, promotion, run_id=tracked.id, command=command)
-        outcome = decided(outcome, exp.workload, exp.hardware, systems.service.price)
+        outcome = with_decision(outcome, exp.workload, exp.hardware, systems.service.price)
         page = write_page(outcome, exp.tracking.home / "reports")
         svg.write(sheets.of_run(outcome), page.parent / "figures")
         _record(outcome, tracked)
@@ -197,7 +197,7 @@ def _record(outcome: Outcome, tracked: Run) -> None:
         tracked.series(f"train/loss_round_{round.number}", round.losses)
     tags: dict[str, str] = {"llamaduo.stop": outcome.stop, "llamaduo.result": outcome.result}
     if (decision := outcome.cost.decision) is not None:
-        tags["llamaduo.break_even"] = months(decision.break_even, decision.searched)
+        tags["llamaduo.break_even"] = months_text(decision.break_even, decision.searched)
     if outcome.champion is not None:
         tags["llamaduo.champion"] = outcome.champion.uri
     tracked.tags(tags)

@@ -1,1 +1,1 @@
-"""`python -m llamaduo.cost`: the decision as text, table and picture."""
+"""The cost decision, service LLM against local LLM: its command, texts, tables and picture."""

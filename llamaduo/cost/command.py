@@ -1,4 +1,4 @@
-"""`python -m llamaduo.cost`: what each side costs, when local pays back, and how sure that is."""
+"""`python -m llamaduo.cost`: print both sides' cost, when local pays back, and how sure it is."""
 
 import sys
 from decimal import Decimal
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 
 class Beside(Config):
-    """A further workload, on so many servers of the same kind; null: as many as it needs."""
+    """A further workload on `servers` of the same kind; null: as many as the workload needs."""
 
     workload: Workload
     servers: Count | None
 
 
 class Cost(Config):
-    """What a decision is wanted on.
+    """The terms of a cost decision, and how it is shown.
 
-    `name` is that of the folder for the picture, `label` of the first workload; null: the same.
-    `price` is the service's: a line of the price book, or figures of one's own. `currency` is that
-    of the output, one of `rates`, which say what a unit of it costs in dollars. With `run` the
-    terms that are null come from that run, as far as it knows them.
+    `name` names the folder for the picture, `label` the first workload; null: the same as `name`.
+    `price` is the service's: a line of the price book, or figures of your own. `currency` is that
+    of the output and a key of `rates`, which give the dollars that one unit costs. With `run`,
+    terms that are null are taken from that run where it has measured them.
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]{1,60}$")]
@@ -79,10 +79,10 @@ class Cost(Config):
 
 
 def cost(config: Cost) -> None:
-    """Print the decision as asked, and draw it.
+    """Print the decision in the chosen format, and draw it.
 
     Raises:
-        LlamaduoError: a figure is missing or cannot be, or there is no such run.
+        LlamaduoError: a figure is missing or impossible, or there is no such run.
     """
     from llamaduo.cost import text
     from llamaduo.money.decision import decide
@@ -92,30 +92,30 @@ def cost(config: Cost) -> None:
         from llamaduo.charts import svg
 
         svg.can_convert()
-    found = cases(config)
+    workloads = cases(config)
     draws = Draws(config.draws, config.seed, config.confidence)
     rate = _rate(config)
     decisions = [
         decide(case, months=config.months, draws=draws, currency=config.currency, usd_per_unit=rate)
-        for case in found
+        for case in workloads
     ]
     table2 = None
     if config.paper is not None:
         from llamaduo.cost.table2 import compare
 
-        table2 = compare(found)
+        table2 = compare(workloads)
     if config.format == "csv":
         print(text.csv_of(decisions), end="")
     elif config.format == "json":
         print(text.json_of(decisions, table2))
     else:
-        print(text.page(decisions, table2, title=config.title, lines=_sources(config, found)))
+        print(text.page(decisions, table2, title=config.title, lines=_sources(config, workloads)))
     if config.picture:
         _draw(config, decisions, () if table2 is None else table2.crossings)
 
 
 def cases(config: Cost) -> "list[Case]":
-    """The workloads that are to be decided on, the first as configured, then those beside it."""
+    """Return the workloads to decide on: first the configured one, then those of `beside`."""
     from llamaduo.money.case import Case
 
     outcome = _outcome(config)
@@ -123,10 +123,11 @@ def cases(config: Cost) -> "list[Case]":
     if outcome is not None:
         from llamaduo.cost import from_outcome
 
-        measured = from_outcome.measured(outcome)
-        workload = from_outcome.workload(workload, measured)
-        hardware = from_outcome.hardware(from_outcome.configured(hardware, outcome), measured)
-        one_off = from_outcome.one_off(one_off, measured, hardware)
+        run = from_outcome.measured_by(outcome)
+        workload = from_outcome.fill_workload(workload, run)
+        hardware = from_outcome.hardware_of_run(hardware, outcome)
+        hardware = from_outcome.fill_hardware(hardware, run)
+        one_off = from_outcome.fill_one_off(one_off, run, hardware)
     price = _price(config, outcome)
     first = Case(config.label or config.name, workload, price, hardware, one_off, config.upkeep)
     others = [
@@ -151,8 +152,8 @@ def _outcome(config: Cost) -> "Outcome | None":
     try:
         return runs.load([config.run], config.tracking.home / "reports")[0].outcome
     except DataError as error:
-        told = str(error).removeprefix("runs: ")
-        raise DataError(f"run={config.run}: {told}") from error
+        cause = str(error).removeprefix("runs: ")
+        raise DataError(f"run={config.run}: {cause}") from error
 
 
 def _price(config: Cost, outcome: "Outcome | None") -> Price:
@@ -164,27 +165,27 @@ def _price(config: Cost, outcome: "Outcome | None") -> Price:
         return price_of_run(outcome.config["service"], config.prices)
     raise ConfigError(
         "price: the service's price is not known. Set price=<line of the price book>, such as "
-        "price=openai_gpt_4o, or name a run (run=<id>) or a scenario (+scenario=light)"
+        "price=openai_gpt_4o, or choose a run (run=<id>) or a scenario (+scenario=light)"
     )
 
 
 def _rate(config: Cost) -> Decimal:
-    found = config.rates.get(config.currency)
-    if found is None:
+    rate = config.rates.get(config.currency)
+    if rate is None:
         known = ", ".join(sorted(config.rates))
         raise ConfigError(
-            f"currency={config.currency}: nobody says what it costs in dollars (known: {known}). "
+            f"currency={config.currency}: its rate in dollars is not known (known: {known}). "
             f"Add '+rates.{config.currency}={{value: DOLLARS, date: YYYY-MM-DD, source: WHERE}}', "
             "on the command line or in conf/cost.yaml"
         )
-    return found.value
+    return rate.value
 
 
-def _sources(config: Cost, found: "list[Case]") -> list[str]:
-    """A line on where the price comes from, and one on each figure with a source."""
-    from llamaduo.cost.text import sourced
+def _sources(config: Cost, workloads: "list[Case]") -> list[str]:
+    """Return a line on the source of the price, and one for each figure with a source."""
+    from llamaduo.cost.text import source_lines
 
-    return sourced(found[0], config.price, config.prices)
+    return source_lines(workloads[0], config.price, config.prices)
 
 
 def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Crossing]") -> None:
@@ -199,5 +200,5 @@ def _draw(config: Cost, decisions: "list[CostDecision]", crossings: "Sequence[Cr
 
 
 def main() -> None:
-    """The entry point of the command line."""
+    """Run the command line."""
     cli.launch("cost", Cost, cost, words=cli.quoted(sys.argv[1:], "run"))

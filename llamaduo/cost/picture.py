@@ -20,7 +20,7 @@ from llamaduo.charts.shapes import (
     Text,
 )
 from llamaduo.cost.table2 import Crossing
-from llamaduo.cost.text import pays_back
+from llamaduo.cost.text import break_even_text
 from llamaduo.money.decision import CostDecision
 from llamaduo.money.spread import Band
 
@@ -165,7 +165,7 @@ def _said(found: CostDecision, *, several: bool) -> str:
     name = f"{found.name}: " if several else ""
     return (
         f"{name}after {last.month} months service {money(last.service_total, coin)}, local "
-        f"{money(last.local_total, coin)}; break-even: {pays_back(found)}"
+        f"{money(last.local_total, coin)}; break-even: {break_even_text(found)}"
     )
 
 

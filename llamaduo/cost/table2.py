@@ -1,6 +1,6 @@
-"""Table 2 of the LlamaDuo paper again: its printed figures beside ours, and where they differ.
+"""Recompute Table 2 of the LlamaDuo paper: its printed figures beside ours, and the differences.
 
-`data/paper/table2.csv` has the printed figures. Only the figures are the paper's.
+`data/paper/table2.csv` has the printed figures. Only the figures are taken from the paper.
 """
 
 import csv
@@ -29,8 +29,8 @@ TEXT_OUTPUT = 10_000_000  # tokens a day of the heavy workload, as the paper's t
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A figure of the table: of which workload, what, as printed, and as its inputs give it."""
+class PrintedFigure:
+    """A figure of the table: its workload, its item, as printed, and as recomputed (`ours`)."""
 
     workload: str
     item: str
@@ -39,13 +39,13 @@ class Cell:
 
     @property
     def agrees(self) -> bool:
-        """Whether the print is the figure, to the whole unit that it is printed in."""
+        """Tell if the printed and the recomputed figure agree, to the whole unit."""
         return self.printed == self.ours or self.printed == self.ours.quantize(Decimal(1))
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where a service line meets a local one: the marker, what it is, and the months."""
+    """The point where a service line meets a local one: its marker, its meaning, and the months."""
 
     marker: str
     words: str
@@ -56,9 +56,9 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Table2:
-    """The table again, the break-evens that its figure marks, and what is wrong with it."""
+    """The table's figures, the break-evens that the paper's Figure 4 marks, and the differences."""
 
-    cells: tuple[Cell, ...]
+    figures: tuple[PrintedFigure, ...]
     crossings: tuple[Crossing, ...]
     discrepancies: tuple[str, ...]
 
@@ -75,43 +75,43 @@ class _Side:
         return cls(case, x, project(x, choices_of(case), MONTHS))
 
     def totals(self, month: int) -> tuple[Decimal, Decimal]:
-        """Service and local until the end of a month."""
+        """Return the accumulated cost of service and local at the end of a month."""
         service, local = accumulated(self.series)
         return service[month], local[month]
 
 
 def compare(cases: Sequence[Case]) -> Table2:
-    """Print and arithmetic side by side, of the cases called light and heavy.
+    """Recompute the table from the cases called light and heavy, and compare it with the print.
 
     Raises:
-        ConfigError: there are no such cases, so that there is nothing to hold the table against.
+        ConfigError: a case of that name is missing.
     """
-    named = {case.name: case for case in cases}
-    if not {"light", "heavy"} <= named.keys():
+    by_name = {case.name: case for case in cases}
+    if not {"light", "heavy"} <= by_name.keys():
         raise ConfigError(
-            f"paper=table2 is about the workloads light and heavy, not {', '.join(named)}: use "
-            "+scenario=paper_table2 as it is"
+            f"paper=table2 compares the workloads light and heavy, not {', '.join(by_name)}: use "
+            "+scenario=paper_table2 unchanged"
         )
-    light, heavy = _Side.of(named["light"]), _Side.of(named["heavy"])
-    cells = tuple(_cells(light, heavy))
+    light, heavy = _Side.of(by_name["light"]), _Side.of(by_name["heavy"])
+    figures = tuple(_figures(light, heavy))
     crossings = tuple(_crossings(light, heavy))
-    return Table2(cells, crossings, tuple(_discrepancies(light, heavy, cells, crossings)))
+    return Table2(figures, crossings, tuple(_discrepancies(light, heavy, figures, crossings)))
 
 
-def _cells(light: _Side, heavy: _Side) -> Iterator[Cell]:
-    ours = {"light": _figures(light), "heavy": _figures(heavy)}
+def _figures(light: _Side, heavy: _Side) -> Iterator[PrintedFigure]:
+    ours = {"light": _recomputed(light), "heavy": _recomputed(heavy)}
     with TABLE2.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
             workload, item = row["workload"], row["item"]
-            yield Cell(workload, item, Decimal(row["printed"]), ours[workload][item])
+            yield PrintedFigure(workload, item, Decimal(row["printed"]), ours[workload][item])
 
 
-def _figures(side: _Side) -> dict[str, Decimal]:
+def _recomputed(side: _Side) -> dict[str, Decimal]:
     x, hardware = side.inputs, side.case.hardware
     servers = side.series.servers[0]
     choices = choices_of(side.case)
     watts = Decimal(0) if hardware.watts is None else hardware.watts.value
-    found = {
+    figures = {
         "fine-tuning, USD": x.finetuning or Decimal(0),
         "servers, USD": servers * x.server,
         "energy a month, kWh": servers * watts * x.hours / 1000,
@@ -122,64 +122,65 @@ def _figures(side: _Side) -> dict[str, Decimal]:
     }
     for months in (2, 12):
         service, local = side.totals(months)
-        found |= {f"local, {months} months, USD": local, f"GPT-4o, {months} months, USD": service}
-    return {item: tidy(figure) for item, figure in found.items()}
+        figures |= {f"local, {months} months, USD": local, f"GPT-4o, {months} months, USD": service}
+    return {item: tidy(figure) for item, figure in figures.items()}
 
 
 def _crossings(light: _Side, heavy: _Side) -> Iterator[Crossing]:
-    for marker, words, one, other in (
+    for marker, words, service, local in (
         ("A", "light: GPT-4o against one server", light, light),
         ("B", "heavy: GPT-4o against eight servers", heavy, heavy),
         ("C", "GPT-4o on the light workload against eight servers", light, heavy),
     ):
-        both = replace(other.series, service=one.series.service)
-        found = break_even(both)
-        if found is not None:
-            yield Crossing(marker, words, one.case.name, other.case.name, tidy(found))
+        months = break_even(replace(local.series, service=service.series.service))
+        if months is not None:
+            yield Crossing(marker, words, service.case.name, local.case.name, tidy(months))
 
 
 def _discrepancies(
-    light: _Side, heavy: _Side, cells: Sequence[Cell], crossings: Sequence[Crossing]
+    light: _Side, heavy: _Side, figures: Sequence[PrintedFigure], crossings: Sequence[Crossing]
 ) -> Iterator[str]:
-    for cell in cells:
-        if not cell.agrees:
+    for figure in figures:
+        if not figure.agrees:
             power = server_month(light.inputs)
             yield (
-                f"{cell.workload}, {cell.item}: printed {cell.printed:,}, recomputed {cell.ours:,}"
+                f"{figure.workload}, {figure.item}: printed {figure.printed:,}, recomputed "
+                f"{figure.ours:,}"
                 + (
-                    f"; the print has one month of electricity ({power:,}) in place of two"
-                    if cell.ours - cell.printed == power
+                    f"; the printed figure has one month of electricity ({power:,}) instead of two"
+                    if figure.ours - figure.printed == power
                     else ""
                 )
             )
     yield _text_against_table(heavy)
     service, local = heavy.totals(2)
-    marks = {one.marker: one.months for one in crossings}
+    months = {crossing.marker: crossing.months for crossing in crossings}
     if service < local:
         yield (
-            "“after two months GPT-4o is the dearer in both workloads” does not hold for heavy: "
-            f"{service:,} against {local:,} after 2 months; it does from month {marks['B']:.2f} on"
+            "“after two months GPT-4o costs more in both workloads” does not hold for heavy: "
+            f"{service:,} against {local:,} after 2 months; it holds from month "
+            f"{months['B']:.2f} on"
         )
     service, local = light.totals(12)[0], heavy.totals(12)[1]
     if service < local:
         yield (
-            "“after one year GPT-4o is the dearer in all scenarios” (marker C) does not hold for "
-            f"the light workload against eight servers: {service:,} against {local:,} after 12 "
-            f"months; it does from month {marks['C']:.2f} on"
+            "“after one year GPT-4o costs more in all scenarios” (marker C) does not hold for the "
+            f"light workload against eight servers: {service:,} against {local:,} after 12 "
+            f"months; it holds from month {months['C']:.2f} on"
         )
 
 
 def _text_against_table(heavy: _Side) -> str:
-    """The heavy workload as the text has it: what it would cost, and when it would pay back."""
+    """Compare the heavy output in the paper's text with its table: cost and break-even of both."""
     work = heavy.case.workload.model_copy(
         update={"output_tokens": Quantity(value=Decimal(TEXT_OUTPUT))}
     )
-    told = _Side.of(replace(heavy.case, workload=work))
-    months = break_even(told.series)
+    by_text = _Side.of(replace(heavy.case, workload=work))
+    months = break_even(by_text.series)
     table = tidy(heavy.inputs.output_tokens * heavy.inputs.days / 1_000_000)
     return (
         f"heavy output: the text has 10M tokens a day, the table {table}M a month, which is "
-        f"{tidy(heavy.inputs.output_tokens / 1_000_000)}M a day; with 10M a day a month is "
-        f"{tidy(told.series.service[0]):,} in place of {tidy(heavy.series.service[0]):,}, and "
-        f"the break-even {months:.2f} in place of {break_even(heavy.series):.2f} months"
+        f"{tidy(heavy.inputs.output_tokens / 1_000_000)}M a day; with 10M a day, a month costs "
+        f"{tidy(by_text.series.service[0]):,} instead of {tidy(heavy.series.service[0]):,}, and "
+        f"the break-even is after {months:.2f} instead of {break_even(heavy.series):.2f} months"
     )

@@ -1,9 +1,9 @@
-"""Makes the keys and token counts of a recording anew, after a prompt template has changed.
+"""Renew the keys and token counts of a recording after a prompt template has changed.
 
     python -m llamaduo.data.rekey
 
-The texts of the recording stay as they are: whoever runs this vouches that they still answer the
-requests as they now read. The tokenizer is the local model's.
+The recorded texts stay as they are: before you run this, check that they still answer the requests
+as these now read. Tokens are counted with the local LLM's tokenizer.
 """
 
 from pathlib import Path
@@ -20,39 +20,44 @@ from llamaduo.stages.collect import read_pairs, source_of
 
 
 def rekey(exp: Experiment) -> None:
-    """Rewrite the recording that the configuration names, for the coverage file that it names."""
+    """Rewrite the recording of the configured service for the configured coverage file.
+
+    Raises:
+        ConfigError: the service has no recording, or the local LLM no tokenizer.
+        DataError: a row answers no pair of the coverage file, or its request cannot be rebuilt.
+    """
     if not isinstance(exp.service, RecordedServiceConfig):
-        raise ConfigError(f"service={exp.service.name}: only service=recorded has a recording")
+        raise ConfigError(f"service={exp.service.name} has no recording; use service=recorded")
     if not isinstance(exp.local, HfLocalConfig):
-        raise ConfigError(f"local={exp.local.name}: has no tokenizer to count with")
+        raise ConfigError(f"local={exp.local.name} has no tokenizer; use local=smollm2_135m")
     pairs, _ = read_pairs(source_of(exp.task).read_bytes(), exp.task)
     path = recording_path(exp.service)
-    by_id = {pair.id: pair for pair in pairs}
-    count = _counter(exp.local)
+    pair_by_id = {pair.id: pair for pair in pairs}
+    count_tokens = _counter(exp.local)
     rows = []
     for row in parse(path.read_bytes(), path):
-        if row.of not in by_id:
+        if row.of not in pair_by_id:
             raise DataError(f"{path}: {row.of} is not in {exp.task.coverage}; remove its row")
-        request = request_for(row, by_id[row.of], exp)
+        request = request_for(row, pair_by_id[row.of], exp)
         text = "\n".join(message.content for message in request.messages)
-        counted = {"input_tokens": count(text), "output_tokens": count(row.text)}
-        rows.append(row.model_copy(update={"request": request.key, **counted}))
+        tokens = {"input_tokens": count_tokens(text), "output_tokens": count_tokens(row.text)}
+        rows.append(row.model_copy(update={"request": request.key, **tokens}))
     write_atomically(path, "".join(row.model_dump_json() + "\n" for row in rows))
     print(f"{path}: {len(rows)} answers")
 
 
 def request_for(row: Recording, pair: Pair, exp: Experiment) -> Request:
-    """The request that a recorded answer is the answer to.
+    """Rebuild the request that a recorded answer belongs to.
 
     Raises:
-        DataError: it is no second answer and no synthesis.
+        DataError: it is neither a second answer nor a synthesis.
     """
     if row.purpose == "answer":
         return answer.request_of(pair.prompt, max_tokens=exp.service.max_tokens)
     if row.purpose != "synthesis":
         raise DataError(
-            f"{row.of}: an answer to {row.purpose!r} depends on other answers and cannot be keyed"
-            " anew; record it again"
+            f"{row.of}: an answer to {row.purpose!r} depends on other answers, so its key cannot be"
+            " renewed; record it again"
         )
     return synthesize.request_of(
         pair,

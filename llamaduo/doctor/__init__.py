@@ -1,1 +1,1 @@
-"""`python -m llamaduo.doctor`: what this machine has, and what the choices still need."""
+"""The doctor: checks what this machine has, and what each choice still needs to run here."""

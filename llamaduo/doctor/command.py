@@ -1,8 +1,8 @@
-"""`python -m llamaduo.doctor +experiment=…`: what this machine has, and what each choice lacks.
+"""`python -m llamaduo.doctor`: print what this machine has, and what each choice still needs.
 
-It fetches nothing, asks no network and writes nothing. Of a key it says whether the variable is
-set, never its value. The options of service, local and judge are those that lie in `conf/`. Only
-`ping=true` makes a call: one of one token to each live service that is chosen.
+It downloads nothing, connects to nothing and writes nothing. Of a key it prints only if its
+variable is set, never the value. Only `ping=true` makes calls: one of one token to each live
+service that is chosen.
 """
 
 import os
@@ -17,45 +17,44 @@ from llamaduo.base import stdout
 from llamaduo.base.cache import cache_folder
 from llamaduo.base.errors import ConfigError
 from llamaduo.base.terminal import table
-from llamaduo.config import (
-    ApiServiceConfig,
-    Experiment,
-)
+from llamaduo.config import ApiServiceConfig, Experiment
 from llamaduo.doctor.machine import (
     Devices,
     Machine,
     Memory,
-    answer_of,
-    ask_torch,
     cores,
     gib,
     memory,
-    place,
+    output_folder,
+    probed_devices,
+    start_probe,
 )
 from llamaduo.doctor.needs import (
     GROUPS,
     KEYS,
     LIBRARIES,
     WITH_WEIGHTS,
+    Alternative,
     Doctor,
-    State,
+    Readiness,
     alternatives,
     first_missing,
     has_key,
     model_of,
-    state_of,
+    readiness,
     version_of,
 )
 from llamaduo.service.ping import ping
 
 Row: TypeAlias = tuple[str, str]
+NO_ANSWER = "no: "  # how the result of a ping begins that failed
 
 
 # ---------------------------------------------------------------- the page
 
 
 def examine(doctor: Doctor) -> None:
-    """Print the page.
+    """Print the page on this machine and the choices.
 
     Raises:
         ConfigError: the chosen experiment cannot run here, or a service that was called did not
@@ -74,9 +73,9 @@ def examine(doctor: Doctor) -> None:
 
 def _look(doctor: Doctor) -> dict[str, Any]:
     """Look at everything and print it; return the same as data."""
-    probe = ask_torch()  # seconds of import, while the rest is looked at
+    probe = start_probe()  # torch takes seconds to import; the rest is done meanwhile
     options = list(alternatives(doctor))
-    machine = Machine(memory(), answer_of(probe))
+    machine = Machine(memory(), probed_devices(probe))
     choices = list(_choices(options, doctor, machine))
     sections = {
         "Versions": [("python", platform.python_version()), *_versions()],
@@ -93,8 +92,12 @@ def _look(doctor: Doctor) -> dict[str, Any]:
     if doctor.ping:
         calls = list(_ping_rows(doctor))
         print("\n" + _section("Calls", calls), flush=True)
-        silent = (f"{who} did not answer: {said}" for who, said in calls if said.startswith("no: "))
-        missing = missing or next(silent, None)
+        failures = (
+            f"{name} did not answer: {result.removeprefix(NO_ANSWER)}"
+            for name, result in calls
+            if result.startswith(NO_ANSWER)
+        )
+        missing = missing or next(failures, None)
     if missing is None:
         print("\nThe chosen experiment can run on this machine.")
     return {
@@ -106,26 +109,26 @@ def _look(doctor: Doctor) -> dict[str, Any]:
 
 
 def _choices(
-    options: list[tuple[str, str, Experiment | str]], doctor: Doctor, machine: Machine
+    options: list[Alternative], doctor: Doctor, machine: Machine
 ) -> Iterator[dict[str, Any]]:
-    """Yield each option with what it lacks; one that is not valid lacks what the message says."""
+    """Yield each option with its needs; one that is not valid needs what its message says."""
     for group, option, exp in options:
         valid = not isinstance(exp, str)
-        state = State((exp,)) if isinstance(exp, str) else state_of(group, exp, machine)
+        state = Readiness((exp,)) if isinstance(exp, str) else readiness(group, exp, machine)
         yield {
             "group": group,
             "option": option,
             "chosen": exp is doctor,
             "valid": valid,
-            "lacks": state.lacks,
+            "lacks": state.missing,
             "note": state.note,
         }
 
 
 def _choice_row(choice: dict[str, Any]) -> Row:
     mark = " *" if choice["chosen"] else ""
-    state = State(choice["lacks"], choice["note"])
-    text = str(state) if choice["valid"] else f"not valid: {state.lacks[0]}"
+    state = Readiness(choice["lacks"], choice["note"])
+    text = str(state) if choice["valid"] else f"not valid: {state.missing[0]}"
     return f"{choice['group']}={choice['option']}{mark}", text
 
 
@@ -137,36 +140,40 @@ def _versions() -> Iterator[Row]:
     yield from ((name, version_of(name) or "not installed") for name in LIBRARIES)
 
 
-def _device_rows(found: Devices) -> Iterator[Row]:
-    bf16 = {True: "computes bfloat16", False: "no bfloat16 instructions", None: ""}[found.bf16]
+def _device_rows(devices: Devices) -> Iterator[Row]:
+    bf16 = {True: "bfloat16 instructions", False: "no bfloat16 instructions", None: ""}[
+        devices.bf16
+    ]
     text = f"{cores():.3g} of {os.cpu_count()} cores usable"
     yield "CPU", ", ".join(filter(None, (platform.machine(), text, bf16)))
-    if found.error is not None:
-        yield "GPU", f"not known, torch cannot be asked: {found.error}"
-    elif not found.gpus:
-        build = "this torch is built without CUDA" if found.cuda is None else f"CUDA {found.cuda}"
+    if devices.error is not None:
+        yield "GPU", f"not known: torch does not work ({devices.error})"
+    elif not devices.gpus:
+        cuda = devices.cuda
+        build = "this torch is built without CUDA" if cuda is None else f"CUDA {cuda}"
         yield "GPU", f"none ({build})"
-    for index, gpu in enumerate(found.gpus):
+    for index, gpu in enumerate(devices.gpus):
         yield f"GPU {index}", f"{gpu.name}, {gib(gpu.free)} free of {gib(gpu.total)}"
 
 
-def _memory_rows(found: Memory) -> Iterator[Row]:
-    rows = {"total": found.total, "available": found.available}
+def _memory_rows(memory: Memory) -> Iterator[Row]:
+    rows = {"total": memory.total, "available": memory.available}
     for name, size in rows.items():
         yield name, "not known" if size is None else gib(size)
-    yield "limit", "none by control group" if found.limit is None else gib(found.limit)
+    no_limit = "no control group sets one"
+    yield "limit", no_limit if memory.limit is None else gib(memory.limit)
 
 
 def _disk_rows(exp: Experiment) -> Iterator[Row]:
     from huggingface_hub import constants
 
-    yield "runs", str(place(exp.tracking.home))
-    yield "weights", str(place(cache_folder()))
-    yield "hub's cache", str(place(Path(constants.HF_HUB_CACHE)))
+    yield "runs", str(output_folder(exp.tracking.home))
+    yield "weights", str(output_folder(cache_folder()))
+    yield "hub's cache", str(output_folder(Path(constants.HF_HUB_CACHE)))
 
 
-def _weight_rows(found: list[tuple[str, str, Experiment | str]]) -> Iterator[Row]:
-    for group, option, exp in found:
+def _weight_rows(options: list[Alternative]) -> Iterator[Row]:
+    for group, option, exp in options:
         config = getattr(exp, group, None)
         if isinstance(config, WITH_WEIGHTS):
             yield f"{group}={option}", str(model_of(config))
@@ -174,25 +181,23 @@ def _weight_rows(found: list[tuple[str, str, Experiment | str]]) -> Iterator[Row
 
 def _key_rows() -> Iterator[Row]:
     for provider, names in KEYS.items():
-        there = [name for name in names if has_key(name)]
-        yield provider, f"{', '.join(there)} set" if there else f"not set: {' or '.join(names)}"
+        present = [name for name in names if has_key(name)]
+        yield provider, f"{', '.join(present)} set" if present else f"not set: {' or '.join(names)}"
 
 
 def _ping_rows(exp: Experiment) -> Iterator[Row]:
-    """One row for each service that the chosen experiment asks; the live ones are called."""
-    asked = {"service": exp.service}
-    asked |= exp.judge.clients()
-    for who, config in asked.items():
-        said = "not live, so not called"
+    """Yield a row for each service that the chosen experiment asks; call the live ones."""
+    for role, config in {"service": exp.service, **exp.judge.clients()}.items():
+        result = "not live, so not called"
         if isinstance(config, ApiServiceConfig):
             context = service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
-            said = ping(config, context)
-        yield f"{who}={config.name}", said
+            result = ping(config, context)
+        yield f"{role}={config.name}", result
 
 
 def main() -> None:
-    """The entry point of the command line."""
-    # Hydra composes every option beside the chosen ones, under a package of its own.
+    """Run the command line."""
+    # Hydra composes every option beside the chosen ones, each under `options`.
     words = sys.argv[1:]
     for group in GROUPS:
         names = sorted(path.stem for path in (cli.CONF / group).glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""What this machine has: CUDA devices, cores, memory, and room to write."""
+"""Look at this machine: CUDA devices, cores, memory, and folders that a run writes to."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from llamaduo.config import Config
 
 GIB = 2**30
-ROOM = GIB // 2  # free disk that a run wants under mlruns/, and a small model in the cache
+DISK_NEEDED = GIB // 2  # free bytes for a run under mlruns/, or for a small model in the cache
 PROBE_SECONDS = 120
 
 
@@ -27,7 +27,7 @@ class Gpu(Config):
 
 
 class Devices(Config):
-    """What torch finds; `error` says why it could not be asked."""
+    """The devices that torch reports; `error` says why torch could not be asked."""
 
     gpus: tuple[Gpu, ...]
     cuda: str | None
@@ -46,66 +46,67 @@ class Memory:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the choices are held against."""
+    """The memory and devices that the choices are compared with."""
 
     memory: Memory
     devices: Devices
 
 
 @dataclass(frozen=True)
-class Place:
-    """A folder that a run writes to, the free bytes on its disk, and what is wrong with it."""
+class OutputFolder:
+    """A folder that a run writes to, the free bytes on its disk, and the problem with it if any."""
 
     folder: Path
     free: int | None
     problem: str | None
 
     def __str__(self) -> str:
-        """The folder and its state on one line."""
+        """Return the folder and its state on one line."""
         free = "free disk not known" if self.free is None else f"{gib(self.free)} free"
         return f"{self.folder}: {free}, {self.problem or 'writable'}"
 
 
 def gib(size: float) -> str:
-    """A size in bytes for people."""
+    """Return a size in bytes as text in GiB."""
     return f"{size / GIB:.1f} GiB"
 
 
 def devices() -> Devices:
-    """What torch finds in this process."""
+    """Return the devices that torch reports in this process."""
     import torch
 
     gpus = []
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         gpus.append(Gpu(name=torch.cuda.get_device_name(index), total=total, free=free))
-    able = [has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name]
-    bf16 = any(able) if able else None
+    bf16_flags = [has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name]
+    bf16 = any(bf16_flags) if bf16_flags else None
     return Devices(gpus=tuple(gpus), cuda=torch.version.cuda, bf16=bf16, error=None)
 
 
-def ask_torch() -> "subprocess.Popen[str]":
-    """Start looking for devices, in a process that a broken torch or driver may take down."""
+def start_probe() -> "subprocess.Popen[str]":
+    """Start a process that looks for devices: a broken torch or driver can crash only that one."""
     code = "from llamaduo.doctor.machine import devices; print(devices().model_dump_json())"
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True)
 
 
-def answer_of(probe: "subprocess.Popen[str]") -> Devices:
-    """What the process found, or why it did not."""
+def probed_devices(probe: "subprocess.Popen[str]") -> Devices:
+    """Wait for the probe and return the devices that it reports, or why it reports none."""
     try:
-        out, said = probe.communicate(timeout=PROBE_SECONDS)
-        return Devices.model_validate_json(out.splitlines()[-1] if out else "")
+        output, errors = probe.communicate(timeout=PROBE_SECONDS)
+        return Devices.model_validate_json(output.splitlines()[-1] if output else "")
     except subprocess.TimeoutExpired:
         probe.kill()
-        why = f"no answer within {PROBE_SECONDS} s"
+        cause = f"no answer within {PROBE_SECONDS} s"
     except ValidationError:
-        why = said.strip().splitlines()[-1] if said.strip() else f"ended with {probe.returncode}"
-    return Devices(gpus=(), cuda=None, bf16=None, error=why)
+        lines = errors.strip().splitlines()
+        cause = lines[-1] if lines else f"its process ended with exit code {probe.returncode}"
+    return Devices(gpus=(), cuda=None, bf16=None, error=cause)
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """The folders of the control groups that bound this process, innermost first."""
+    """Yield the folders of the control groups that limit this process, innermost first."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         if names and controller not in names.split(","):
@@ -117,7 +118,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def cores(root: Path = Path("/")) -> float:
-    """CPU cores that this process may use: its affinity, bounded by its control groups."""
+    """Count the CPU cores that this process may use, by its affinity and its control groups."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     usable = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
     for folder in _groups(root, "cpu"):
@@ -129,7 +130,7 @@ def cores(root: Path = Path("/")) -> float:
 
 
 def memory(root: Path = Path("/")) -> Memory:
-    """Main memory, and what of it is to be had within the control groups' limits."""
+    """Return the main memory, and how much of it is available within the control groups' limits."""
     info = _fields(root / "proc/meminfo")
     total, available = (info[k] * 1024 if k in info else None for k in ("MemTotal", "MemAvailable"))
     if total is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -141,7 +142,7 @@ def memory(root: Path = Path("/")) -> Memory:
             continue
         used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes") or "0"
         stat = _fields(folder / "memory.stat")
-        # Cached files count as used, and are given up when memory is asked for.
+        # Cached files count as used, but the system frees them when memory is asked for.
         cached = stat.get("total_inactive_file", stat.get("inactive_file", 0))
         limit = min(int(bound), limit or int(bound))
         left = max(0, int(bound) - int(used) + cached)
@@ -161,20 +162,22 @@ def _fields(path: Path) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
-def place(folder: Path, wanted: float = ROOM) -> Place:
-    """A folder to write to, or to make, tried with a file that leaves no trace."""
+def output_folder(folder: Path, needed: float = DISK_NEEDED) -> OutputFolder:
+    """Check a folder to write to, or to create, with a temporary file that leaves no trace."""
     folder = folder.absolute()
-    near = next(path for path in (folder, *folder.parents) if path.exists())
-    inner = [path for path in sorted(folder.glob("*")) if path.is_dir()] if near == folder else []
-    for path in (near, *inner):
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    inner = sorted(path for path in folder.glob("*") if path.is_dir())
+    for path in (existing, *inner):
         try:
-            with tempfile.TemporaryFile(dir=path) as trial:
-                trial.write(b"\0" * 4096)
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(b"\0" * 4096)
         except OSError as error:
-            return Place(folder, _free(near), f"{path} cannot be written ({error.strerror})")
-    free = _free(near)
-    full = free is not None and free < wanted
-    return Place(folder, free, f"too full: {gib(wanted)} wanted" if full else None)
+            return OutputFolder(
+                folder, _free(existing), f"{path} cannot be written ({error.strerror})"
+            )
+    free = _free(existing)
+    full = free is not None and free < needed
+    return OutputFolder(folder, free, f"too full: {gib(needed)} are needed" if full else None)
 
 
 def _free(folder: Path) -> int | None:

@@ -1,9 +1,9 @@
-"""What each choice of service, local LLM and judge still needs on this machine."""
+"""Check what each choice of service, local LLM and judge still needs on this machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,7 +22,7 @@ from llamaduo.doctor.machine import (
     GIB,
     Machine,
     gib,
-    place,
+    output_folder,
 )
 from llamaduo.doctor.weights_here import UNDERSTATED, Model, look_for, parameters
 from llamaduo.lab import LIBRARIES as NUMERIC
@@ -50,9 +50,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "xAI": ("XAI_API_KEY",),
     "model hub": ("HF_TOKEN",),
 }
-#: Bytes per parameter, and besides, of training and sampling as `llamaduo.local.precision` rules.
-#: On a CPU sampling in float32 sets the peak: 3.2 GiB were measured with SmolLM2 (docs/results.md).
-APPETITE = {
+#: Memory for training and sampling by device and quantization: bytes per parameter, and bytes on
+#: top. `llamaduo.local.precision` chooses the precision. On a CPU, sampling in float32 sets the
+#: peak: 3.2 GiB were measured with SmolLM2 (docs/results.md).
+MEMORY_NEEDED = {
     ("cpu", "nf4"): (4.5, 2.6 * GIB),
     ("cpu", "fp4"): (4.5, 2.6 * GIB),
     ("cpu", "int8"): (5.0, 2.6 * GIB),
@@ -63,11 +64,11 @@ APPETITE = {
     ("cuda", "none"): (2.0, 3 * GIB),
 }
 WITH_WEIGHTS = (HfLocalConfig, EmbeddingJudgeConfig)
-SLOW = 1e9  # parameters from which a CPU takes hours
+SLOW_ON_CPU = 1e9  # parameters from which training on a CPU takes hours
 
 
 class Options(Config):
-    """Every option of the groups that depend on the machine, by its name, as it lies in `conf/`."""
+    """Every option in `conf/` of the groups that depend on the machine, by its name."""
 
     service: dict[str, dict[str, Any]]
     local: dict[str, dict[str, Any]]
@@ -75,91 +76,90 @@ class Options(Config):
 
 
 class Doctor(Experiment):
-    """The chosen experiment, the options beside it, and whether to call its services."""
+    """The chosen experiment, all options beside it, and `ping`: also call its services."""
 
     options: Options
     ping: bool
 
 
 @dataclass(frozen=True)
-class State:
-    """What a choice lacks on this machine, the most decisive first, and a note if it is ready."""
+class Readiness:
+    """The things that a choice still needs here, the most important first, and a note."""
 
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     note: str = ""
 
     def __str__(self) -> str:
-        """Ready, or the next act."""
-        state = f"needs {self.lacks[0]}" if self.lacks else "ready"
-        return f"{state}{self.note and '; '}{self.note}"
+        """Return "ready", or the first thing needed with the next act."""
+        text = f"needs {self.missing[0]}" if self.missing else "ready"
+        return f"{text}{self.note and '; '}{self.note}"
 
 
 def has_key(*names: str) -> bool:
-    """Whether any of the variables is set to something, in the environment or in `.env`."""
+    """Tell if one of the variables has a value, in the environment or in `.env`."""
     return any(keys.value_of(name) is not None for name in names)
 
 
 # ---------------------------------------------------------------- what the choices need
 
 
-def of_service(exp: Experiment) -> State:
-    """What the service still needs: values, its keys, a price, or its recording."""
-    return _state_of_client(exp.service, exp)
+def service_readiness(exp: Experiment) -> Readiness:
+    """Return what the service still needs: values, its keys, a price, or its recording."""
+    return _client_readiness(exp.service, exp)
 
 
-def _state_of_client(config: ServiceConfig, exp: Experiment) -> State:
-    lacks = list(_keys_lacking(config))
+def _client_readiness(config: ServiceConfig, exp: Experiment) -> Readiness:
+    missing = list(_missing_keys(config))
     note = ""
     if isinstance(config, RecordedServiceConfig):
         try:
-            service.build(
-                config, service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
-            )
+            context = service.ServiceContext.of(exp.tracking.home, exp.prices, exp.budget)
+            service.build(config, context)
         except LlamaduoError as error:
-            lacks.append(f"a recording: {error}")
+            missing.append(f"a recording: {error}")
     if isinstance(config, ApiServiceConfig):
         gap = service.missing_value(config)
-        lacks = [f"you to set {gap}", *lacks] if gap is not None else lacks
+        missing = [f"you to set {gap}", *missing] if gap is not None else missing
         note = f"retired by its provider: {config.retired}" if config.retired else ""
         try:
             prices.price_of(config, exp.prices)
         except LlamaduoError as error:
-            lacks.append(f"a price: {error}")
-    return State(tuple(lacks), note)
+            missing.append(f"a price: {error}")
+    return Readiness(tuple(missing), note)
 
 
-def of_local(exp: Experiment, machine: Machine) -> State:
-    """What the local model still needs: torch, memory by the precision rule, weights."""
+def local_readiness(exp: Experiment, machine: Machine) -> Readiness:
+    """Return what the local LLM still needs: torch, memory by the precision rule, weights."""
     if not isinstance(exp.local, HfLocalConfig):
-        return State()
-    lacks = list(_torch_lacking(machine))
+        return Readiness()
+    missing = list(_missing_torch(machine))
     size, note = parameters(exp.local.hub_id), ""
-    if not lacks and size is not None:
-        lacks += _memory_lacking(exp, machine, size * UNDERSTATED)
-        if size > SLOW and not machine.devices.gpus:
+    if not missing and size is not None:
+        missing += _missing_memory(exp, machine, size * UNDERSTATED)
+        if size > SLOW_ON_CPU and not machine.devices.gpus:
             note = "slow without a GPU"
-    return _with_weights(lacks, note, model_of(exp.local))
+    return _with_weights(missing, note, model_of(exp.local))
 
 
-def of_judge(exp: Experiment, machine: Machine) -> State:
-    """What the judge still needs: keys, torch, weights."""
-    found = [_state_of_client(client, exp) for client in exp.judge.clients().values()]
-    for one in exp.judge.scorers().values():
-        if isinstance(one, EmbeddingJudgeConfig):
-            found.append(_with_weights([*_torch_lacking(machine)], "", model_of(one)))
-    return State(
-        tuple(dict.fromkeys(lack for state in found for lack in state.lacks)),
-        "; ".join(dict.fromkeys(state.note for state in found if state.note)),
+def judge_readiness(exp: Experiment, machine: Machine) -> Readiness:
+    """Return what the judge still needs: keys, torch, weights."""
+    parts = [_client_readiness(client, exp) for client in exp.judge.clients().values()]
+    for scorer in exp.judge.scorers().values():
+        if isinstance(scorer, EmbeddingJudgeConfig):
+            parts.append(_with_weights([*_missing_torch(machine)], "", model_of(scorer)))
+    return Readiness(
+        tuple(dict.fromkeys(need for part in parts for need in part.missing)),
+        "; ".join(dict.fromkeys(part.note for part in parts if part.note)),
     )
 
 
-def _with_weights(lacks: Sequence[str], note: str, model: Model) -> State:
-    fetched = "" if model.home else f"weights come at first use from {model.source}"
-    return State((*lacks, *model.lacks), "; ".join(filter(None, (note, fetched))))
+def _with_weights(missing: Sequence[str], note: str, model: Model) -> Readiness:
+    download = "" if model.home else f"weights are downloaded at first use from {model.source}"
+    return Readiness((*missing, *model.missing), "; ".join(filter(None, (note, download))))
 
 
 def model_of(config: HfLocalConfig | EmbeddingJudgeConfig) -> Model:
-    """The weights of a choice, as they are found."""
+    """Return the weights of a choice, as they are on this machine."""
     if isinstance(config, HfLocalConfig):
         return look_for(config.weights, config.hub_id, config.revision)
     from llamaduo.judge.embedding import HUB_ID, REVISION
@@ -167,46 +167,50 @@ def model_of(config: HfLocalConfig | EmbeddingJudgeConfig) -> Model:
     return look_for(config.weights, HUB_ID, REVISION)
 
 
-def _keys_lacking(config: BaseModel) -> Iterator[str]:
-    """What `key_env` fields, here or in a client within, name and the environment has not."""
+def _missing_keys(config: BaseModel) -> Iterator[str]:
+    """Yield each unset key that a `key_env` field names, here or in a client within."""
     for name in config.__class__.model_fields:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
-            yield from _keys_lacking(value)
+            yield from _missing_keys(value)
         elif name == "key_env" and value:
             names = (value,) if isinstance(value, str) else value
-            for lacking in (one for one in names if not has_key(one)):
-                yield f"its API key: set the environment variable {lacking}, or write it into .env"
+            for variable in (name for name in names if not has_key(name)):
+                yield f"its API key: set the environment variable {variable}, or write it into .env"
 
 
-def _torch_lacking(machine: Machine) -> Iterator[str]:
+def _missing_torch(machine: Machine) -> Iterator[str]:
     if machine.devices.error is not None:
-        yield f"a torch that works (it says: {machine.devices.error}): install torch again"
+        yield f"a working torch (its error: {machine.devices.error}): install torch again"
 
 
-def _memory_lacking(exp: Experiment, machine: Machine, size: float) -> Iterator[str]:
+def _missing_memory(exp: Experiment, machine: Machine, size: float) -> Iterator[str]:
     quantization, gpus = exp.hparams.quantization, machine.devices.gpus
     device = "cuda" if gpus else "cpu"
-    each, besides = APPETITE[device, quantization]
-    there = gpus[0].free if gpus else machine.memory.available
-    wanted = size * each + besides
-    if there is not None and there < wanted:
-        what = "GPU memory" if gpus else "memory"
-        text = f"about {gib(wanted)} of {what} (hparams.quantization={quantization}), {gib(there)}"
-        each, besides = APPETITE["cuda", "nf4"]
-        least = gib(size * each + besides)
-        yield f"{text} is free: use a GPU with {least} or more, or a smaller local model"
+    per_parameter, on_top = MEMORY_NEEDED[device, quantization]
+    free = gpus[0].free if gpus else machine.memory.available
+    needed = size * per_parameter + on_top
+    if free is not None and free < needed:
+        kind = "GPU memory" if gpus else "memory"
+        text = f"about {gib(needed)} of {kind} (hparams.quantization={quantization}), {gib(free)}"
+        per_parameter, on_top = MEMORY_NEEDED["cuda", "nf4"]
+        least = gib(size * per_parameter + on_top)
+        yield f"{text} are free: use a GPU with {least} or more, or a smaller local LLM"
 
 
-def state_of(group: str, exp: Experiment, machine: Machine) -> State:
-    """What the chosen option of a group lacks."""
+def readiness(group: str, exp: Experiment, machine: Machine) -> Readiness:
+    """Return what the chosen option of a group still needs."""
     if group == "service":
-        return of_service(exp)
-    return of_local(exp, machine) if group == "local" else of_judge(exp, machine)
+        return service_readiness(exp)
+    return local_readiness(exp, machine) if group == "local" else judge_readiness(exp, machine)
 
 
-def alternatives(doctor: Doctor) -> Iterator[tuple[str, str, Experiment | str]]:
-    """Group, option, and the experiment with that option chosen, or why it is not valid."""
+#: Group, option, and the experiment with that option chosen, or the text why it is not valid.
+Alternative: TypeAlias = tuple[str, str, Experiment | str]
+
+
+def alternatives(doctor: Doctor) -> Iterator[Alternative]:
+    """Yield the chosen experiment once with each option of each group."""
     chosen = doctor.model_dump(exclude={"options", "ping"})
     for group in GROUPS:
         options: dict[str, dict[str, Any]] = getattr(doctor.options, group)
@@ -216,31 +220,38 @@ def alternatives(doctor: Doctor) -> Iterator[tuple[str, str, Experiment | str]]:
             except ValidationError as error:
                 yield group, option, cli.message_of(error, Experiment).splitlines()[0]
                 continue
-            # What the command line changed inside the chosen option counts too.
-            taken = getattr(exp, group).name == getattr(doctor, group).name
-            yield group, option, doctor if taken else exp
+            # Values that the command line changed inside the chosen option count too.
+            is_chosen = getattr(exp, group).name == getattr(doctor, group).name
+            yield group, option, doctor if is_chosen else exp
 
 
 def first_missing(exp: Experiment, machine: Machine) -> str | None:
-    """The first thing without which the chosen experiment cannot run, and the next act."""
+    """Return the first thing that the chosen experiment cannot run without, and the next act."""
     for name in LIBRARIES:
         if version_of(name) is None:
             return f"{name} is not installed: pip install {name}"
     home = exp.tracking.home
-    if problem := place(home).problem:
-        return f"tracking.home={home}: {problem}; mend that or set tracking.home"
+    if problem := output_folder(home).problem:
+        return (
+            f"tracking.home={home}: {problem}; correct that, or set tracking.home to another folder"
+        )
     try:
         source_of(exp.task)
     except LlamaduoError as error:
         return str(error)
     for group in GROUPS:
-        config, state = getattr(exp, group), state_of(group, exp, machine)
-        if state.lacks:
-            return f"{group}={config.name} needs {state.lacks[0]}"
+        config, state = getattr(exp, group), readiness(group, exp, machine)
+        if state.missing:
+            return f"{group}={config.name} needs {state.missing[0]}"
         model = model_of(config) if isinstance(config, WITH_WEIGHTS) else None
-        if model and not model.home and (problem := place(model.keeper, model.size).problem):
-            act = "mend that or set LLAMADUO_CACHE (HF_HOME for the hub's)"
-            return f"{group}={config.name} has no place for its weights: {problem}; {act}"
+        if model and not model.home:
+            store = output_folder(model.store, model.size)
+            if store.problem:
+                return (
+                    f"{group}={config.name}: its weights cannot be stored in {store.folder}: "
+                    f"{store.problem}; correct that, or set another folder with LLAMADUO_CACHE "
+                    "(HF_HOME for weights from the hub)"
+                )
     return None
 
 

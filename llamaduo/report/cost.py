@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from llamaduo.base.format import NOT_KNOWN, money
 from llamaduo.charts.shapes import Chart
 from llamaduo.cost import picture
-from llamaduo.cost.text import MOVES, chance, moved, pays_back
+from llamaduo.cost.text import MOVES_SHOWN, break_even_text, confidence_text, move_text
 from llamaduo.money.decision import CostDecision
 from llamaduo.money.energy import Energy
 from llamaduo.money.machine_time import MachineTime
@@ -34,7 +34,7 @@ def decision(cost: CostFacts) -> str:
     if cost.decision is None:
         return f"not decided: {cost.undecided or 'this outcome is older than the decision'}"
     nominal = "; at a nominal price, charged to nobody" if cost.decision.nominal else ""
-    return f"{pays_back(cost.decision)}{nominal}"
+    return f"{break_even_text(cost.decision)}{nominal}"
 
 
 def rows(found: CostDecision) -> Iterator[tuple[str, str, str]]:
@@ -67,12 +67,12 @@ def savings(found: CostDecision) -> Iterator[tuple[str, str]]:
 
 def largest_moves(found: CostDecision) -> list[str]:
     """List the figures that move the break-even most."""
-    return [moved(move) for move in found.moves if move.months][:MOVES]
+    return [move_text(move) for move in found.moves if move.months][:MOVES_SHOWN]
 
 
 def confidence_note(found: CostDecision) -> str:
     """Say what stands behind the bands."""
-    return chance(found)
+    return confidence_text(found)
 
 
 def command(outcome: Outcome) -> str:

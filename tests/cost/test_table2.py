@@ -39,18 +39,18 @@ def table2(*words: str) -> Table2:
 
 @pytest.mark.parametrize(("cell", "usd"), OURS.items(), ids=" ".join)
 def test_each_cell_to_the_cent(cell: tuple[str, str], usd: str) -> None:
-    found = next(c for c in table2().cells if (c.workload, c.item) == cell)
+    found = next(c for c in table2().figures if (c.workload, c.item) == cell)
     assert found.ours == Decimal(usd)
 
 
 def test_the_energy_to_the_unit_of_the_print() -> None:
-    cells = {c.workload: c for c in table2().cells if c.item == "energy a month, kWh"}
+    cells = {c.workload: c for c in table2().figures if c.item == "energy a month, kWh"}
     assert cells["light"].ours.quantize(Decimal(1)) == cells["light"].printed == 165
     assert cells["heavy"].ours.quantize(Decimal(1)) == cells["heavy"].printed == 1319
 
 
 def test_one_cell_of_all_is_misprinted() -> None:
-    wrong = [cell for cell in table2().cells if not cell.agrees]
+    wrong = [cell for cell in table2().figures if not cell.agrees]
     assert [(c.workload, c.item, c.printed) for c in wrong] == [
         ("light", "local, 2 months, USD", 3369)
     ]
@@ -75,7 +75,7 @@ def test_the_four_discrepancies_by_name_and_figure() -> None:
 
 
 def test_discrepancies_are_computed() -> None:
-    """With the text's 10M tokens out a day, GPT-4o is the dearer after two months indeed."""
+    """With the text's 10M tokens out a day, GPT-4o does cost more after two months."""
     found = table2("beside.heavy.workload.output_tokens=10_000_000")
     assert not [one for one in found.discrepancies if one.startswith("“after two months")]
     assert {one.marker: round(one.months, 2) for one in found.crossings}["B"] == Decimal("1.80")

@@ -1,4 +1,4 @@
-"""The doctor says what is there and what lacks, tells no secret, and leaves no trace."""
+"""The doctor says what is there and what is missing, shows no secret, and leaves no trace."""
 
 import hashlib
 import json
@@ -30,12 +30,17 @@ def call(cwd: Path, *args: str, **more):
     return called("llamaduo.doctor", cwd, *args, **more)
 
 
+def ahead_of_all(folder: Path) -> str:
+    """Return a PYTHONPATH by which modules of a folder are imported before any others."""
+    return os.pathsep.join([str(folder), str(Path(cli.__file__).parents[1])])
+
+
 def row(page: str, name: str) -> str:
     return next(line for line in page.splitlines() if line.startswith(f"  {name} "))
 
 
 def lacking(done) -> str:
-    """The one line on standard error of a doctor who says no, after the whole page."""
+    """Return the one line on standard error that follows the whole page where something lacks."""
     assert done.returncode == 2, done.stderr
     assert "Choices" in done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
@@ -74,7 +79,7 @@ def test_keys_are_named_and_never_shown(tmp_path):
         assert str(len(planted["OPENAI_API_KEY"])) not in row(done.stdout, "OpenAI")
 
 
-FRESH = "weights come at first use from the package"
+FRESH = "weights are downloaded at first use from the package"
 
 
 def test_a_fresh_machine_is_ready_and_no_connection_is_tried(tmp_path):
@@ -87,7 +92,7 @@ def test_a_fresh_machine_is_ready_and_no_connection_is_tried(tmp_path):
         "socket.getaddrinfo = socket.socket.connect = socket.socket.connect_ex = refuse\n"
     )
     empty = {"LLAMADUO_CACHE": str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "hub")}
-    path = {"PYTHONPATH": str(tmp_path), "HF_TOKEN": "planted"}
+    path = {"PYTHONPATH": ahead_of_all(tmp_path), "HF_TOKEN": "planted"}
     done = call(tmp_path, "+experiment=summarize", **empty, **path)
     assert not told.exists()
     assert done.returncode == 0, done.stderr
@@ -99,7 +104,7 @@ def test_a_fresh_machine_is_ready_and_no_connection_is_tried(tmp_path):
 
 @pytest.fixture
 def unprivileged():
-    """What makes a command obey permissions, root or not."""
+    """Return a prefix by which a command obeys permissions, also for root."""
     if os.getuid() != 0:
         return ()
     assert shutil.which("setpriv"), "as root this test needs setpriv (util-linux)"
@@ -121,9 +126,9 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, unprivileged, inner)
 def test_a_torch_that_breaks_is_reported_not_died_of(tmp_path):
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch/__init__.py").write_text("raise ImportError('driver of another age')")
-    done = call(tmp_path, "+experiment=summarize", PYTHONPATH=str(tmp_path))
+    done = call(tmp_path, "+experiment=summarize", PYTHONPATH=ahead_of_all(tmp_path))
     said = lacking(done)
-    assert "local=smollm2_135m needs a torch that works" in said
+    assert "local=smollm2_135m needs a working torch" in said
     assert "driver of another age" in said
     assert "driver of another age" in row(done.stdout, "GPU")
 
@@ -191,7 +196,7 @@ def test_a_cache_that_cannot_be_written_matters_to_weights_that_have_to_come(tmp
     assert needs.first_missing(fakes, machine(64 * GIB)) is None
     missing = needs.first_missing(real, machine(64 * GIB))
     assert missing is not None
-    assert "local=smollm2_135m has no place for its weights" in missing
+    assert "local=smollm2_135m: its weights cannot be stored" in missing
     assert "LLAMADUO_CACHE" in missing
 
 
@@ -205,7 +210,9 @@ def gpu(free: int) -> Gpu:
 
 
 def wants_memory(exp, of: Machine) -> str | None:
-    return next((lack for lack in needs.of_local(exp, of).lacks if "of memory" in lack), None)
+    return next(
+        (lack for lack in needs.local_readiness(exp, of).missing if "of memory" in lack), None
+    )
 
 
 def test_memory_is_weighed_by_model_precision_and_device():
@@ -217,14 +224,16 @@ def test_memory_is_weighed_by_model_precision_and_device():
     assert "hparams.quantization=nf4" in said
     assert "16.0 GiB" in said
     assert wants_memory(large, machine(64 * GIB)) is None
-    little = needs.of_local(large, machine(64 * GIB, gpu(6 * GIB))).lacks
+    little = needs.local_readiness(large, machine(64 * GIB, gpu(6 * GIB))).missing
     assert any("of GPU memory" in lack for lack in little)
     for hparams, free in (("qlora", 12), ("lora", 24)):
         exp = composed("local=gemma_7b", f"hparams={hparams}")
-        lacks = needs.of_local(exp, machine(GIB, gpu(free * GIB))).lacks
+        lacks = needs.local_readiness(exp, machine(GIB, gpu(free * GIB))).missing
         assert not any("memory" in lack for lack in lacks)
-    state = needs.of_local(composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB)))
-    assert "of GPU memory" in state.lacks[0]
+    state = needs.local_readiness(
+        composed("local=gemma_7b", "hparams=lora"), machine(GIB, gpu(12 * GIB))
+    )
+    assert "of GPU memory" in state.missing[0]
 
 
 @pytest.mark.parametrize(
@@ -255,12 +264,12 @@ class NeedsKeys(Config):
 def test_a_key_that_a_choice_names_is_looked_for_also_in_a_client_within(monkeypatch):
     wants = NeedsKeys(name="x", key_env="OUTER_KEY", client=Client(key_env="INNER_KEY"))
     exp = composed().model_copy(update={"service": wants})
-    assert ["OUTER_KEY" in lack for lack in needs.of_service(exp).lacks] == [True, False]
+    assert ["OUTER_KEY" in lack for lack in needs.service_readiness(exp).missing] == [True, False]
     monkeypatch.setenv("OUTER_KEY", "planted")
-    (lack,) = needs.of_service(exp).lacks
+    (lack,) = needs.service_readiness(exp).missing
     assert "INNER_KEY" in lack
     monkeypatch.setenv("INNER_KEY", "planted")
-    assert str(needs.of_service(exp)) == "ready"
+    assert str(needs.service_readiness(exp)) == "ready"
 
 
 def test_all_of_several_keys_are_needed_and_each_is_named(monkeypatch, tmp_path):
@@ -269,30 +278,30 @@ def test_all_of_several_keys_are_needed_and_each_is_named(monkeypatch, tmp_path)
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted")
     exp = composed("service=bedrock")
-    first, second = needs.of_service(exp).lacks
+    first, second = needs.service_readiness(exp).missing
     assert "AWS_ACCESS_KEY_ID" in first
     assert "AWS_REGION_NAME" in second
     (tmp_path / ".env").write_text("AWS_ACCESS_KEY_ID=planted\nAWS_REGION_NAME=here\n")
-    assert str(needs.of_service(exp)) == "ready"
+    assert str(needs.service_readiness(exp)) == "ready"
 
 
 def test_a_retired_model_says_so_and_may_be_chosen(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "planted")
-    state = needs.of_service(composed("service=gpt_4o_2024_05"))
-    assert not state.lacks
+    state = needs.service_readiness(composed("service=gpt_4o_2024_05"))
+    assert not state.missing
     assert str(state) == "ready; retired by its provider: 2026-10-23"
     monkeypatch.delenv("OPENAI_API_KEY")
-    said = str(needs.of_service(composed("service=gpt_4o_2024_05")))
+    said = str(needs.service_readiness(composed("service=gpt_4o_2024_05")))
     assert "OPENAI_API_KEY" in said
     assert said.endswith("retired by its provider: 2026-10-23")
 
 
 def test_a_price_that_nobody_says_is_something_to_be_said(monkeypatch):
     words = ["service=endpoint", "service.api_base=http://127.0.0.1:1/v1"]
-    (lack,) = needs.of_service(composed(*words)).lacks
+    (lack,) = needs.service_readiness(composed(*words)).missing
     assert re.match(r"a price: service=endpoint \(model .*\): no price is known", lack)
     own = "service.price={input_usd: 0, output_usd: 0, simulated: false}"
-    assert str(needs.of_service(composed(*words, own))) == "ready"
+    assert str(needs.service_readiness(composed(*words, own))) == "ready"
 
 
 @pytest.mark.parametrize(
@@ -304,16 +313,16 @@ def test_a_price_that_nobody_says_is_something_to_be_said(monkeypatch):
     ],
 )
 def test_what_an_option_leaves_to_the_user_is_asked_for(option, gap):
-    lacks = needs.of_service(composed(f"service={option}")).lacks
+    lacks = needs.service_readiness(composed(f"service={option}")).missing
     assert lacks[0].startswith(f"you to set {gap}")
 
 
 def test_the_judges_client_is_looked_at_like_a_service(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     exp = composed("judge=llm", "service@judge.client=gpt_4o")
-    assert "OPENAI_API_KEY" in str(needs.of_judge(exp, machine(GIB)))
+    assert "OPENAI_API_KEY" in str(needs.judge_readiness(exp, machine(GIB)))
     monkeypatch.setenv("OPENAI_API_KEY", "planted")
-    assert str(needs.of_judge(exp, machine(GIB))) == "ready"
+    assert str(needs.judge_readiness(exp, machine(GIB))) == "ready"
 
 
 # ---------------------------------------------------------------- calls
@@ -354,7 +363,7 @@ def test_a_ping_that_fails_says_why_and_the_experiment_cannot_run(tmp_path, serv
     said = {"error": {"message": "Incorrect API key provided: sk-planted-00012345"}}
     server.answer = lambda asked: (401, said)
     done = call(tmp_path, *at(server), "ping=true")
-    assert "service=endpoint did not answer: no:" in lacking(done)
+    assert "service=endpoint did not answer:" in lacking(done)
     assert "Incorrect API key" in done.stdout
     assert "planted" not in done.stdout + done.stderr
     assert len(server.asked) == 1
@@ -389,7 +398,7 @@ def test_weights_that_were_fetched_are_found_and_half_of_them_are_not(tmp_path, 
 
 
 def model_in(folder: Path, shards: dict[str, bool]) -> Path:
-    """A model folder whose index names these shards; those that are true are there."""
+    """Make a model folder whose index names these shards, with the files of those that are true."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     names = {f"weight{i}": name for i, name in enumerate(shards)}
@@ -406,17 +415,17 @@ def test_a_folder_without_one_of_its_shards_is_no_model(tmp_path):
     assert weights_here.look_for(str(whole), "org/toy", "main").home == whole
     found = weights_here.look_for(str(half), "org/toy", "main")
     assert found.home is None
-    assert str(half) in found.lacks[0]
+    assert str(half) in found.missing[0]
 
 
 def test_the_hub_needs_a_login_unless_its_cache_has_the_model(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    assert "hf auth login" in weights_here.look_for("auto", "org/toy-2b", "main").lacks[0]
+    assert "hf auth login" in weights_here.look_for("auto", "org/toy-2b", "main").missing[0]
     monkeypatch.setenv("HF_TOKEN", "planted")
     found = weights_here.look_for("auto", "org/toy-2b", "main")
-    assert found.lacks == ()
+    assert found.missing == ()
     assert "org/toy-2b at main" in found.source
     assert "planted" not in str(found)
     kept = tmp_path / "models--org--toy-2b"
@@ -478,9 +487,9 @@ def test_without_a_limit_the_machine_is_what_there_is(tmp_path):
 
 
 def test_a_full_disk_is_named_and_a_trial_leaves_no_trace(tmp_path):
-    assert machines.place(tmp_path / "new" / "mlruns").problem is None
+    assert machines.output_folder(tmp_path / "new" / "mlruns").problem is None
     assert not list(tmp_path.iterdir())
-    found = machines.place(tmp_path, wanted=2**60)
+    found = machines.output_folder(tmp_path, needed=2**60)
     assert found.problem is not None
     assert "too full" in found.problem
     assert found.free is not None

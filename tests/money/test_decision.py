@@ -9,7 +9,7 @@ from support.cost_cases import DRAWS, a_case, decided
 
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import Quantity
-from llamaduo.cost.text import pays_back
+from llamaduo.cost.text import break_even_text
 from llamaduo.money.decision import decide
 from llamaduo.money.spread import Draws
 from llamaduo.records import Price
@@ -88,7 +88,7 @@ def test_what_moves_the_break_even_most_comes_first() -> None:
 def test_a_break_even_that_never_comes_is_said_with_both_months() -> None:
     found = decided(a_case(electricity_usd_per_month=5000))
     assert found.break_even is None
-    said = pays_back(found)
+    said = break_even_text(found)
     assert said.startswith("never within 120 months")
     assert "$5,000.00" in said
     assert "$1,950.00" in said
