@@ -1,15 +1,39 @@
-"""Where Hydra looks for plugins: it takes a sweeper only if it is defined in `hydra_plugins`.
+"""The sweeper as Hydra's plugin; Hydra takes only a class that is defined in `hydra_plugins`.
 
-Every start of Hydra imports this, so nothing heavy stands at the top.
+Every start of Hydra imports this file, so it imports nothing heavy at its top.
 """
 
+from typing import Any
+
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
-from llamaduo.sweep import plugin
 
+class OptunaSweeper(Sweeper):
+    """`hydra/sweeper=optuna`: keeps what Hydra hands over until it is told to sweep.
 
-class OptunaSweeper(plugin.LazySweeper):
-    """`hydra/sweeper=optuna`, the sweeper of `llamaduo.sweep.sweeper`."""
+    Its settings come as keywords, but `llamaduo.sweep.sweeper` reads them from the configuration.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.config: DictConfig | None = None
+        self._parts: tuple[HydraContext, TaskFunction, DictConfig] | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what `sweep` needs; Hydra calls this first."""
+        self.config = config
+        self._parts = hydra_context, task_function, config
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Work on the study until it has its trials; see `llamaduo.sweep.sweeper.sweep`."""
+        from llamaduo.sweep.sweeper import sweep
+
+        assert self._parts is not None
+        return sweep(*self._parts, arguments)
 
 
 # conf/hydra/sweeper/optuna.yaml adds the values to this; `llamaduo.sweep.settings` checks them.

@@ -88,7 +88,7 @@ def try_out(
     command: str = "",
     say: Callable[[str], None] = progress.say,
 ) -> dict[str, float | None]:
-    """Round 0 of a migration as a sweep's trial: the measures of `llamaduo.sweep.settings.KNOWN`.
+    """Run round 0 of a migration as a trial; return the measures of `sweep.settings.OBJECTIVES`.
 
     Dev alone is read, nothing is promoted, and there is no report. What is not known is None.
     `trial` is told how training goes; None: nobody is, as where nothing is pruned.

@@ -25,7 +25,7 @@ from test_layers import LAYERS
 from llamaduo import cli
 from llamaduo.config import Experiment
 from llamaduo.outcome import Outcome
-from llamaduo.sweep.settings import settings
+from llamaduo.sweep.settings import checked_settings
 
 ROOT = Path(__file__).parent.parent
 EXTENDING = ROOT / "docs" / "extending.md"
@@ -142,7 +142,7 @@ def test_a_command_line_composes_and_is_valid(
         composed = compose(config, overrides=plain, return_hydra_config=True)
     if swept and "optuna" in composed.hydra.runtime.choices["hydra/sweeper"]:
         sweeper = OmegaConf.to_container(composed.hydra.sweeper, resolve=True)
-        assert settings(sweeper).params
+        assert checked_settings(sweeper).params
     if not command.has_holes:
         facts = OmegaConf.masked_copy(composed, list(schema.model_fields))
         cli.validated(facts, schema)

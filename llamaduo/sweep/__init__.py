@@ -1,1 +1,1 @@
-"""Sweeps: an Optuna study over a migration's settings, run by Hydra's multirun."""
+"""Sweeps: Optuna studies over a migration's settings, run by Hydra's multirun."""

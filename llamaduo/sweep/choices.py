@@ -1,4 +1,4 @@
-"""From the configuration of a sampler or pruner to Optuna's."""
+"""Build Optuna's sampler and pruner from their configurations."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _PRUNER: TypeAdapter[Pruner] = TypeAdapter(Pruner)
 
 
 def pruner(raw: dict[str, Any]) -> pruners.BasePruner:
-    """The pruner of a configuration."""
+    """Return the pruner of a configuration."""
     config = _PRUNER.validate_python(raw)
     if isinstance(config, settings.MedianPruner):
         return pruners.MedianPruner(config.startup_trials, config.warmup)
@@ -24,17 +24,17 @@ def pruner(raw: dict[str, Any]) -> pruners.BasePruner:
 
 
 def sampler(config: Sampler, number: int) -> samplers.BaseSampler:
-    """The sampler for the trial of this number.
+    """Return the sampler for the trial of this number.
 
-    A seed of its own for each: workers on one study would else draw the same, and a study that was
-    stopped would go on differently from one that was not.
+    Each trial has its own seed. With one seed, workers on a study would draw the same values, and a
+    study that was stopped would continue differently from one that was not.
     """
     seed = (config.seed + 7919 * number) % 2**32
     if config.kind == "random":
         return samplers.RandomSampler(seed)
     if config.kind == "nsga2":
         return samplers.NSGAIISampler(seed=seed, population_size=config.startup_trials)
-    # The liar keeps workers from trying what another has under way.
+    # The constant liar keeps workers from trying values that another worker is running.
     return samplers.TPESampler(
         n_startup_trials=config.startup_trials, constant_liar=True, seed=seed
     )

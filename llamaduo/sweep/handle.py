@@ -1,4 +1,4 @@
-"""What a job is told of the sweep that it belongs to, as text for an environment variable.
+"""Hand a sweep's trial to the job that runs it, as text in an environment variable.
 
 The sweep sets it in `hydra.job.env_set`, so a job's configuration is that of any other migration.
 """
@@ -15,10 +15,10 @@ HANDLE = "LLAMADUO_TRIAL"
 class Handle(Record):
     """A job's place in a sweep.
 
-    `study` lives in `storage`, an Optuna URL. `trial` is the trial's id there, None for the job
-    that takes the best trial to the gate; `number` the trial's number. `pruner` is the pruner's
-    configuration, None where nothing is pruned; `better` says which way the objective gets better.
-    `run` is the tracked run of the sweep, None without one.
+    `study` is stored in `storage`, an Optuna URL. `trial` is the trial's id there, None for the job
+    that takes the best trial to the gate; `number` is the trial's number. `pruner` is the pruner's
+    configuration, None where nothing is pruned. `better` is the objective's direction. `run` is the
+    id of the sweep's tracked run, None without one.
     """
 
     study: str
@@ -31,6 +31,6 @@ class Handle(Record):
 
 
 def current() -> Handle | None:
-    """The handle of this job; None outside of sweeps."""
+    """Return the handle of this job; None outside of sweeps."""
     text = os.environ.get(HANDLE)
     return None if text is None else Handle.model_validate_json(text)

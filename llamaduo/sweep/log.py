@@ -1,4 +1,4 @@
-"""What a sweep leaves in the tracker: one run above its migrations, with the study in pictures."""
+"""Write a sweep to the tracker: a run above its migrations, with the study as table and charts."""
 
 import json
 import tempfile
@@ -15,7 +15,7 @@ from llamaduo.sweep import pictures
 from llamaduo.sweep.study import ERROR, MEASURES, Study
 from llamaduo.tracking import Run
 
-BEST, FRONT = 5, 20  # trials that are named: of one objective, of several
+BEST, FRONT = 5, 20  # trials that the tag lists: of one objective, of several
 
 
 class Row(records.Record):
@@ -31,15 +31,15 @@ class Row(records.Record):
 
 
 @dataclass
-class Record:
-    """Writes a study into the run of its sweep."""
+class StudyLog:
+    """The log of a study in the tracked run of its sweep."""
 
     study: Study
     base: Experiment
     run: Run
 
     def begin(self) -> None:
-        """The study's name, space and rules, as it was begun."""
+        """Write the study's name, space and rules."""
         settings = self.study.settings
         self.run.params(
             redacted(
@@ -49,24 +49,29 @@ class Record:
                     "objectives": dict(self.study.objectives),
                     "sampler": settings.sampler.model_dump(),
                     "pruner": settings.pruner.model_dump(),
-                    "space": {k: str(v) for k, v in self.study.space.distributions.items()},
+                    "space": {
+                        name: str(distribution)
+                        for name, distribution in self.study.space.distributions.items()
+                    },
                     "fixed": list(self.study.space.fixed.values()),
                 }
             )
         )
 
-    def ended(self, trial: FrozenTrial) -> None:
-        """The values of a trial, and the best one so far, step = trial number."""
+    def trial_ended(self, trial: FrozenTrial) -> None:
+        """Write a finished trial's values, and the best so far, with the trial number as step."""
         values = self._values(trial)
         if len(values) == 1:
             [best] = self.study.leading(1)
             values["best"] = best.values[0]
-        self.run.metrics({f"sweep/{k}": v for k, v in values.items()}, step=trial.number)
+        self.run.metrics(
+            {f"sweep/{name}": value for name, value in values.items()}, step=trial.number
+        )
 
     def end(self) -> None:
-        """Counts, the table of trials, the best ones, and charts where there is a place."""
+        """Write counts, the table of trials, the best ones, and charts where MLflow keeps them."""
         trials = self.study.trials()
-        states = [t.state.name.lower() for t in trials]
+        states = [trial.state.name.lower() for trial in trials]
         self.run.metrics({f"sweep/{name}": states.count(name) for name in ("pruned", "fail")})
         rows = [self._row(t) for t in trials if t.state.is_finished()]
         leading = self.study.leading(BEST)[:FRONT]
@@ -87,14 +92,14 @@ class Record:
         return dict(zip(self.study.objectives, trial.values, strict=True))
 
     def _row(self, trial: FrozenTrial) -> Row:
-        took = trial.duration
+        duration = trial.duration
         return Row(
             number=trial.number,
             state=trial.state.name,
             values=self._values(trial),
             params=trial.params,
             measures=json.loads(trial.user_attrs.get(MEASURES, "{}")),
-            seconds=None if took is None else took.total_seconds(),
+            seconds=None if duration is None else duration.total_seconds(),
             error=trial.user_attrs.get(ERROR),
         )
 

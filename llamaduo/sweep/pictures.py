@@ -29,7 +29,7 @@ from llamaduo.charts.shapes import (
     Row,
     Text,
 )
-from llamaduo.sweep.settings import Way
+from llamaduo.sweep.settings import Direction
 from llamaduo.sweep.study import Study
 
 LEAST = 4  # trials that came to their end, below which importances say nothing
@@ -39,7 +39,7 @@ EDGE = 76  # left of the first of them, half of its name
 BAR = 32  # height of a row of importances
 
 #: Its place among a trial's values, its name, and which way is better.
-Objective: TypeAlias = tuple[int, str, Way]
+Objective: TypeAlias = tuple[int, str, Direction]
 
 
 def draw(study: Study, folder: Path) -> None:
@@ -63,7 +63,7 @@ def draw(study: Study, folder: Path) -> None:
     svg.write(sheets, folder)
 
 
-def history(done: Sequence[FrozenTrial], place: int, name: str, way: Way) -> Chart:
+def history(done: Sequence[FrozenTrial], place: int, name: str, way: Direction) -> Chart:
     """Return an objective by trial, and the best value so far."""
     values = [t.values[place] for t in done]
     up, ticks = around(values, HEIGHT - BOTTOM, TOP)
@@ -85,7 +85,7 @@ def history(done: Sequence[FrozenTrial], place: int, name: str, way: Way) -> Cha
     )
 
 
-def _best(values: Sequence[float], way: Way) -> float:
+def _best(values: Sequence[float], way: Direction) -> float:
     return max(values) if way == "maximize" else min(values)
 
 
@@ -108,7 +108,7 @@ def parallel(
     space: Mapping[str, BaseDistribution],
     place: int,
     name: str,
-    way: Way,
+    way: Direction,
 ) -> Chart:
     """Return an upright axis for each setting and, last, the objective; a line for each trial.
 

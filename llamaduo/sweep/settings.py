@@ -1,4 +1,4 @@
-"""`hydra.sweeper` as the code sees it: frozen, checked, and without a default of its own."""
+"""The settings of `hydra.sweeper`: frozen, checked, and without defaults in code."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -7,25 +7,25 @@ from pydantic import Field, ValidationError, field_validator
 from llamaduo.base.errors import ConfigError
 from llamaduo.config import Config, Count
 
-#: Each measure with what it is. All are of round 0 on dev; no trial reads test.
-KNOWN = {
+#: Each possible objective with its meaning. All are of round 0 on dev; no trial reads test.
+OBJECTIVES = {
     "similarity": "mean similarity, as the gate sees it",
     "precision": "mean precision, as the gate sees it",
     "usd": "dollars of this machine for 1,000 requests of K answers each",
     "seconds": "seconds of this machine for 1,000 requests of K answers each",
 }
 
-#: The configuration's `objective` in the same words.
-OWN = {"dev/similarity_mean": "similarity", "dev/precision_mean": "precision"}
+#: The name of each `objective` of the configuration in those words.
+OBJECTIVE_OF = {"dev/similarity_mean": "similarity", "dev/precision_mean": "precision"}
 
-Way: TypeAlias = Literal["maximize", "minimize"]
-WAYS = ("maximize", "minimize")
+Direction: TypeAlias = Literal["maximize", "minimize"]
+DIRECTIONS = ("maximize", "minimize")
 
 
 class Sampler(Config):
-    """How a trial's values are chosen: `tpe`, `random`, or `nsga2` for several objectives.
+    """The choice of a trial's values: `tpe`, `random`, or `nsga2` for several objectives.
 
-    Trial n's draw depends on `seed` and n, and on the trials that are known when it begins.
+    The values of trial n depend on `seed`, on n, and on the trials that are known when it begins.
     """
 
     kind: Literal["tpe", "random", "nsga2"]
@@ -34,15 +34,15 @@ class Sampler(Config):
 
 
 class NoPruner(Config):
-    """`hydra/sweeper/pruner=none`: every trial is trained to its end."""
+    """No pruning (`hydra/sweeper/pruner=none`): every trial is trained to its end."""
 
     kind: Literal["none"]
 
 
 class MedianPruner(Config):
-    """Ends a trial that is below the median of the trials before it at the same step.
+    """A pruner that ends a trial below the median of earlier trials at the same step.
 
-    Not before `startup_trials` have come to their end, and not before step `warmup`.
+    It prunes nothing before `startup_trials` are complete, and nothing before step `warmup`.
     """
 
     kind: Literal["median"]
@@ -51,7 +51,10 @@ class MedianPruner(Config):
 
 
 class HalvingPruner(Config):
-    """At step `first`, and at each `factor` times the last, one trial in `factor` may go on."""
+    """A pruner by successive halving.
+
+    At step `first`, and then at each `factor` times the step before, one trial in `factor` goes on.
+    """
 
     kind: Literal["successive_halving"]
     first: Count
@@ -59,7 +62,7 @@ class HalvingPruner(Config):
 
 
 class HyperbandPruner(Config):
-    """Successive halving from several first steps at once; `last` is a whole training's."""
+    """Successive halving from several first steps at once; `last` is the last step of training."""
 
     kind: Literal["hyperband"]
     first: Count
@@ -73,20 +76,20 @@ Pruner: TypeAlias = Annotated[
 
 
 class Settings(Config):
-    """A study: its name, where it lives, what it looks for and in which space.
+    """The settings of a study: its name, storage, objectives and space.
 
-    `direction` is `maximize` or `minimize`, for the configuration's own `objective`, or a direction
-    for each objective by name. `n_trials` is the size of the study, whoever runs it; `n_jobs` are
-    launched at once. The study ends when more than `max_failure_rate` of `n_trials` have failed.
-    `first` are the trials to begin with: what each does not name is as the configuration has it.
-    `give_up` are the numbers of trials whose workers, on other machines, are gone for good.
-    `gate_best` takes the best trial through the whole migration in the end. `params` has the space
-    in Hydra's override grammar.
+    `direction` is `maximize` or `minimize` for the configuration's own `objective`, or a direction
+    for each objective by name. `n_trials` is the size of the study over all its workers, of which
+    `n_jobs` are launched at once. The sweep ends when more than `max_failure_rate` of `n_trials`
+    have failed. `first` are the trials to begin with; the configuration gives the values that they
+    do not name. `give_up` are the numbers of trials whose workers, on other machines, are gone for
+    good. `gate_best` takes the best trial through the whole migration at the end. `params` has the
+    space in Hydra's override grammar.
     """
 
     study_name: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")]
     storage: Annotated[str, Field(pattern=r"^[a-z0-9+]+://")]
-    direction: Way | Annotated[dict[str, Way], Field(min_length=1)]
+    direction: Direction | Annotated[dict[str, Direction], Field(min_length=1)]
     n_trials: Count
     n_jobs: Count
     max_failure_rate: Annotated[float, Field(ge=0, le=1)]
@@ -100,42 +103,45 @@ class Settings(Config):
     @field_validator("direction", mode="before")
     @classmethod
     def _known(cls, value: Any) -> Any:
-        named = isinstance(value, dict)
-        if named and (unknown := set(value) - set(KNOWN)):
-            raise ValueError(f"no such objective {min(unknown)!r}; choose from {', '.join(KNOWN)}")
-        if wrong := [way for way in (value.values() if named else [value]) if way not in WAYS]:
-            raise ValueError(f"{wrong[0]!r} is no direction; use maximize or minimize")
+        by_name = isinstance(value, dict)
+        if by_name and (unknown := set(value) - set(OBJECTIVES)):
+            raise ValueError(
+                f"no such objective {min(unknown)!r}; choose from {', '.join(OBJECTIVES)}"
+            )
+        for direction in value.values() if by_name else [value]:
+            if direction not in DIRECTIONS:
+                raise ValueError(f"{direction!r} is not a direction; use maximize or minimize")
         return value
 
-    def objectives(self, own: str) -> dict[str, Way]:
-        """The direction of each objective by name; `own` is the configuration's."""
+    def objectives(self, default: str) -> dict[str, Direction]:
+        """Return the direction of each objective by name; `default` is the configuration's own."""
         if isinstance(self.direction, dict):
             return dict(self.direction)
-        return {own: self.direction}
+        return {default: self.direction}
 
 
-def settings(raw: dict[str, Any]) -> Settings:
-    """The sweeper's configuration, checked.
+def checked_settings(raw: dict[str, Any]) -> Settings:
+    """Validate the sweeper's configuration.
 
     Raises:
-        ConfigError: with a line for each value that cannot be used.
+        ConfigError: with a line for each value that is not valid.
     """
     raw = {key: value for key, value in raw.items() if key != "_target_"}
     try:
-        found = Settings.model_validate(raw)
+        settings = Settings.model_validate(raw)
     except ValidationError as error:
         lines = []
-        for one in error.errors(include_url=False):
-            path = [str(part) for part in one["loc"]]
-            # In the middle stands the name of a union's member.
-            where = ".".join(["hydra.sweeper", path[0], *path[1:][-1:]])
-            value = "" if isinstance(one["input"], dict) else f"={one['input']}"
-            lines.append(f"{where}{value}: {one['msg'].removeprefix('Value error, ')}")
+        for detail in error.errors(include_url=False):
+            path = [str(part) for part in detail["loc"]]
+            # The parts between are names of a union's members.
+            key = ".".join(["hydra.sweeper", path[0], *path[1:][-1:]])
+            value = "" if isinstance(detail["input"], dict) else f"={detail['input']}"
+            lines.append(f"{key}{value}: {detail['msg'].removeprefix('Value error, ')}")
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
-    several = isinstance(found.direction, dict) and len(found.direction) > 1
-    if several and found.pruner.kind != "none":
+    several = isinstance(settings.direction, dict) and len(settings.direction) > 1
+    if several and settings.pruner.kind != "none":
         raise ConfigError(
-            f"hydra.sweeper.pruner.kind={found.pruner.kind}: several objectives cannot be pruned "
-            "by one score; use hydra/sweeper/pruner=none, or one objective"
+            f"hydra.sweeper.pruner.kind={settings.pruner.kind}: pruning needs one objective, and "
+            "this study has several; use hydra/sweeper/pruner=none, or one objective"
         )
-    return found
+    return settings

@@ -1,8 +1,8 @@
-"""A worker's part in a study: which trials it takes, what became of them, and whose are orphans.
+"""Work on a study: begin trials, store their results, and close the trials of dead workers.
 
-Several workers may share a study, on one machine or on many. What they know of one another is what
-the storage has: a trial names its owner, and an owner of this folder who is dead is known by a lock
-that nobody holds.
+Several workers may share a study, on one machine or on many. They know of one another only through
+the storage: each trial names its owner. The lock of an owner in this folder is free once its
+process has died.
 """
 
 import json
@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,284 +21,254 @@ from filelock import FileLock
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from llamaduo.base.errors import ConfigError, SweepFailed
+from llamaduo.base.errors import SweepFailed
 from llamaduo.base.liveness import ProcessLock
 from llamaduo.sweep import storage
 from llamaduo.sweep.choices import pruner, sampler
-from llamaduo.sweep.settings import Settings, Way
+from llamaduo.sweep.compatibility import SHARED, SPACE, StudyTerms
+from llamaduo.sweep.settings import Direction, Settings
 from llamaduo.sweep.space import Space
 from llamaduo.sweep.trial import Attempt
 
+# Attributes of a stored trial, and of a stored study.
 OWNER, LOST, ERROR, MEASURES = (f"llamaduo.{k}" for k in ("owner", "lost", "error", "measures"))
-SPACE, FACTS, RUN, GATED = (f"llamaduo.{k}" for k in ("space", "facts", "run", "gated"))
-GRACE = 60  # seconds in which a trial that was just begun may yet name its owner
+RUN, GATED = "llamaduo.run", "llamaduo.gated"
+GRACE = 60  # seconds that a worker has to write its name to a trial that it begins
+ADVICE = {  # for an objective without a value
+    "usd": "set local.usd_per_hour to what an hour of this machine costs, or hardware=…",
+    "similarity": "the judge gave no verdict on it",
+    "precision": "the judge gave no verdict on it",
+}
 
 
 @dataclass
 class Study:
-    """The study of a sweep, in a storage that it may share with other workers.
+    """The study of a sweep, in a storage that other workers may share.
 
-    `objectives` are the directions by name. `facts` is what else decides a trial's value: a study
-    that was made with other ones is refused. `home` is where workers of this machine look for each
-    other.
+    `objectives` are the directions by name. `shared` are the other settings that decide a trial's
+    value: a stored study with different ones is refused. `home` is the folder by which workers of
+    this machine know of one another.
 
     Raises:
-        ConfigError: the storage cannot be used, or holds another study under this name.
+        ConfigError: the storage cannot be used, or it holds another study of this name.
     """
 
     settings: Settings
-    objectives: Mapping[str, Way]
+    objectives: Mapping[str, Direction]
     space: Space
-    facts: Mapping[str, Any]
+    shared: Mapping[str, Any]
     home: Path
-    book: optuna.Study = field(init=False)
-    _nobodys: dict[int, float] = field(init=False, default_factory=dict)
+    stored: optuna.Study = field(init=False)
+    _unowned_since: dict[int, float] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Open the study, or begin it with the first trials."""
+        """Open the study, or create it with the first trials."""
         url = self.settings.storage
         self.home.mkdir(parents=True, exist_ok=True)
-        key = sha256(f"{storage.place(url)} {self.settings.study_name}".encode()).hexdigest()[:8]
+        key = sha256(
+            f"{storage.without_access(url)} {self.settings.study_name}".encode()
+        ).hexdigest()[:8]
         self._lock = FileLock(self.home / f"{key}.lock")
         self._gate = FileLock(self.home / f"{key}.gate.lock")
         self._process = ProcessLock(self.home / "owners", key)
-        with self.usable(), self._lock:
-            self.book = optuna.create_study(
-                storage=storage.reach(url),
+        with self.readable_errors(), self._lock:
+            self.stored = optuna.create_study(
+                storage=storage.open_storage(url),
                 study_name=self.settings.study_name,
                 directions=list(self.objectives.values()),
                 pruner=pruner(self.settings.pruner.model_dump()),
                 load_if_exists=True,
             )
-            begun = any(t.state != TrialState.WAITING for t in self.book.get_trials(False))
-            if SPACE in self.book.user_attrs:
-                self._refuse_another()
+            terms = StudyTerms(self.settings.study_name, self.objectives, self.space, self.shared)
+            begun = any(t.state != TrialState.WAITING for t in self.stored.get_trials(False))
+            if SPACE in self.stored.user_attrs:
+                terms.check(self.stored)
             elif begun:
-                raise self._another("params", "…", "another program, which left no space")
+                maker = "another program, which stored no search space"
+                raise terms.refusal("hydra.sweeper.params", "…", maker)
             else:
-                self._begin()
+                self._create()
 
-    def usable(self) -> Any:
-        """Errors of the storage as one message."""
-        return storage.usable(self.settings.storage)
+    def readable_errors(self) -> AbstractContextManager[None]:
+        """Turn errors of the storage into one message."""
+        return storage.readable_errors(self.settings.storage)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """No other worker of this folder is in here at the same time."""
+    def locked(self) -> Iterator[None]:
+        """Hold the study's lock, one worker of this folder at a time."""
         with self._lock:
             yield
 
     @contextmanager
-    def gate(self) -> Iterator[None]:
-        """No other worker of this folder takes the study's best to the gate at the same time."""
+    def gate_locked(self) -> Iterator[None]:
+        """Hold the lock for the best trial's gate, one worker of this folder at a time."""
         with self._gate:
             yield
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Be known as a worker, after failing the trials of those who are not any more."""
-        with self._process.held(self._bury):
-            with self.usable(), self._lock:
-                for trial in self.book.get_trials(False, (TrialState.RUNNING,)):
+    def registered(self) -> Iterator[None]:
+        """Be known as a living worker; first close the trials of workers that have died."""
+        with self._process.held(self._expire_owner):
+            with self.readable_errors(), self._lock:
+                for trial in self.stored.get_trials(False, (TrialState.RUNNING,)):
                     if trial.number in self.settings.give_up:
-                        self._lose(trial, "its worker was given up")
+                        self._expire(trial, "its worker was given up")
             yield
 
     def attrs(self) -> dict[str, Any]:
-        """What is noted of the study as a whole."""
-        with self.usable():
-            return self.book.user_attrs
+        """Return the attributes of the stored study."""
+        with self.readable_errors():
+            return self.stored.user_attrs
 
-    def note(self, key: str, value: Any) -> None:
-        """Note something of the study as a whole."""
-        with self.usable():
-            self.book.set_user_attr(key, value)
+    def set_attr(self, key: str, value: Any) -> None:
+        """Set an attribute of the stored study."""
+        with self.readable_errors():
+            self.stored.set_user_attr(key, value)
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials that count, in order: those that were lost have been begun anew."""
-        with self.usable():
-            return [t for t in self.book.get_trials(deepcopy=False) if LOST not in t.user_attrs]
+        """Return all trials that count, in order: those that were lost are queued again."""
+        with self.readable_errors():
+            return [t for t in self.stored.get_trials(deepcopy=False) if LOST not in t.user_attrs]
 
-    def left(self) -> int:
-        """How many trials nobody has begun."""
-        taken = [t for t in self.trials() if t.state != TrialState.WAITING]
-        return max(0, self.settings.n_trials - len(taken))
+    def trials_left(self) -> int:
+        """Count the trials that no worker has begun."""
+        begun = [t for t in self.trials() if t.state != TrialState.WAITING]
+        return max(0, self.settings.n_trials - len(begun))
 
-    def under_way(self) -> list[int]:
-        """The numbers of the trials that somebody works on."""
+    def running(self) -> list[int]:
+        """Return the numbers of the trials that a worker is running."""
         return [t.number for t in self.trials() if t.state == TrialState.RUNNING]
 
-    def take(self, most: int) -> list[optuna.Trial]:
-        """New trials with their values, up to `most`; none where none is left to begin."""
-        taken: list[optuna.Trial] = []
-        with self.usable(), self._lock:
-            while len(taken) < most:
-                if not self.left():
-                    break
-                known = self.book.get_trials(deepcopy=False)
+    def begin_trials(self, at_most: int) -> list[optuna.Trial]:
+        """Begin trials and return them with their values; none where none is left."""
+        begun: list[optuna.Trial] = []
+        with self.readable_errors(), self._lock:
+            while len(begun) < at_most and self.trials_left():
+                known = self.stored.get_trials(deepcopy=False)
                 waiting = [t.number for t in known if t.state == TrialState.WAITING]
                 number = min(waiting, default=len(known))
                 before = [t for t in known if t.number < number and LOST not in t.user_attrs]
-                self.book.sampler = sampler(self.settings.sampler, len(before))
+                self.stored.sampler = sampler(self.settings.sampler, len(before))
                 self._process.opened()
-                trial = self.book.ask(self.space.distributions)
+                trial = self.stored.ask(self.space.distributions)
                 trial.set_user_attr(OWNER, self._process.id)
-                taken.append(trial)
-        return taken
+                begun.append(trial)
+        return begun
 
-    def unclaimed(self) -> bool:
-        """Whether a trial ran that has no owner; one that has been so for long is given up."""
-        with self.usable(), self._lock:
-            found = [
-                t
-                for t in self.book.get_trials(False, (TrialState.RUNNING,))
-                if OWNER not in t.user_attrs
-            ]
-            for trial in found:
-                # By this worker's own clock: another machine's may be set otherwise.
-                since = self._nobodys.setdefault(trial.number, time.monotonic())
+    def has_unowned(self) -> bool:
+        """Tell if a trial without an owner was running; close one that has none for `GRACE`."""
+        with self.readable_errors(), self._lock:
+            running = self.stored.get_trials(False, (TrialState.RUNNING,))
+            unowned = [t for t in running if OWNER not in t.user_attrs]
+            for trial in unowned:
+                # By this worker's own clock: that of another machine may differ.
+                since = self._unowned_since.setdefault(trial.number, time.monotonic())
                 if time.monotonic() - since >= GRACE:
-                    self._lose(trial, "nobody's")
-        return bool(found)
+                    self._expire(trial, "nobody's")
+        return bool(unowned)
 
-    def tell(self, trial: optuna.Trial, found: Attempt) -> FrozenTrial:
-        """Write down what became of a trial: a measure that is missing or NaN is a failure."""
-        error = found.error
-        values = [found.measures.get(name) for name in self.objectives]
-        if found.state == "complete":
+    def tell(self, trial: optuna.Trial, attempt: Attempt) -> FrozenTrial:
+        """Store the result of a trial; an objective that is missing or NaN is a failure."""
+        error = attempt.error
+        values = [attempt.measures.get(name) for name in self.objectives]
+        if attempt.state == "complete":
             for name, value in zip(self.objectives, values, strict=True):
                 if value is None or math.isnan(value):
-                    what = "not known" if value is None else "no number"
-                    error = f"{name} is {what}{ADVICE.get(name, '')}"
-        with self.usable():
-            if found.measures:
-                trial.set_user_attr(MEASURES, json.dumps(found.measures))
+                    problem = "not known" if value is None else "not a number"
+                    error = "; ".join(filter(None, (f"{name} is {problem}", ADVICE.get(name))))
+        with self.readable_errors():
+            if attempt.measures:
+                trial.set_user_attr(MEASURES, json.dumps(attempt.measures))
             if error is not None:
                 trial.set_user_attr(ERROR, error[:2000])
-            if found.state == "no_budget":
-                self._again(trial.number, trial.params, trial, "budget")
-            if found.state == "pruned":
-                done = self.book.tell(trial, state=TrialState.PRUNED)
+            if attempt.state == "no_budget":
+                self._requeue(trial.number, trial.params, trial, "budget")
+            if attempt.state == "pruned":
+                finished = self.stored.tell(trial, state=TrialState.PRUNED)
             elif error is not None:
-                done = self.book.tell(trial, state=TrialState.FAIL)
+                finished = self.stored.tell(trial, state=TrialState.FAIL)
             else:
-                done = self.book.tell(trial, [value for value in values if value is not None])
+                finished = self.stored.tell(trial, [value for value in values if value is not None])
         self._process.closed()
-        return done
+        return finished
 
     def refuse_more_failures(self) -> None:
         """Stop when too many trials have failed.
 
         Raises:
-            SweepFailed: with the first cause.
+            SweepFailed: with the cause of the first failure.
         """
         failed = [t for t in self.trials() if t.state == TrialState.FAIL]
-        most = math.floor(self.settings.max_failure_rate * self.settings.n_trials)
-        if len(failed) > most:
+        allowed = math.floor(self.settings.max_failure_rate * self.settings.n_trials)
+        if len(failed) > allowed:
             first = failed[0]
             cause = first.user_attrs.get(ERROR, "its cause is not known")
             raise SweepFailed(
-                f"{len(failed)} of {self.settings.n_trials} trials failed and {most} may "
-                f"(hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g}). The first, "
-                f"trial {first.number}: {cause}"
+                f"{len(failed)} of {self.settings.n_trials} trials failed; {allowed} may fail "
+                f"(hydra.sweeper.max_failure_rate={self.settings.max_failure_rate:g}). The first "
+                f"failure is trial {first.number}: {cause}"
             )
 
-    def give_up(self, trials: Sequence[optuna.Trial], why: str) -> None:
-        """Close trials that were broken off, to be begun anew by whoever comes next."""
-        with self.usable():
-            known = {t.number: t for t in self.book.get_trials(deepcopy=False)}
+    def abandon(self, trials: Sequence[optuna.Trial], cause: str) -> None:
+        """Close interrupted trials and queue them again, for this worker or another."""
+        with self.readable_errors():
+            known = {t.number: t for t in self.stored.get_trials(deepcopy=False)}
             for trial in trials:
                 if known[trial.number].state == TrialState.RUNNING:
-                    self._lose(known[trial.number], why)
+                    self._expire(known[trial.number], cause)
                     self._process.closed()
 
     def best(self) -> FrozenTrial | None:
-        """The best trial of a study with one objective; None where none came to its end."""
+        """Return the best trial of a study with one objective; None where none is complete."""
         if len(self.objectives) > 1:
             return None
         return next(iter(self.leading(1)), None)
 
-    def leading(self, most: int) -> list[FrozenTrial]:
-        """The best trials, up to `most`, the first of equals first.
+    def leading(self, at_most: int) -> list[FrozenTrial]:
+        """Return the best trials; of equal ones the earlier first.
 
-        Of several objectives all that no other trial beats in every one of them.
+        With several objectives these are all trials of the Pareto front, whatever their number.
         """
         if len(self.objectives) > 1:
-            with self.usable():
-                return self.book.best_trials
-        done = [t for t in self.trials() if t.state == TrialState.COMPLETE]
-        [way] = self.objectives.values()
-        return sorted(done, key=lambda t: t.values[0], reverse=way == "maximize")[:most]
+            with self.readable_errors():
+                return self.stored.best_trials
+        complete = [t for t in self.trials() if t.state == TrialState.COMPLETE]
+        [direction] = self.objectives.values()
+        return sorted(complete, key=lambda t: t.values[0], reverse=direction == "maximize")[
+            :at_most
+        ]
 
-    def _begin(self) -> None:
+    def _create(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self.book.set_metric_names(list(self.objectives))
-        self.book.set_user_attr(FACTS, json.dumps(self.facts))
-        there = len(self.book.get_trials(deepcopy=False))  # of a start that was killed in here
-        for given in self.settings.first[there:]:
-            self.book.enqueue_trial(dict(given))
-        self.book.set_user_attr(SPACE, json.dumps(self.space.described()))
+            self.stored.set_metric_names(list(self.objectives))
+        self.stored.set_user_attr(SHARED, json.dumps(self.shared))
+        queued = len(self.stored.get_trials(deepcopy=False))  # by a start that was killed in here
+        for values in self.settings.first[queued:]:
+            self.stored.enqueue_trial(dict(values))
+        # Last: the space marks a study that was created completely.
+        self.stored.set_user_attr(SPACE, json.dumps(self.space.described()))
 
-    def _refuse_another(self) -> None:
-        attrs = self.book.user_attrs
-        ways = [direction.name.lower() for direction in self.book.directions]
-        named = dict(zip(self.book.metric_names or [], ways, strict=False))
-        if list(named.items()) != list(self.objectives.items()):  # values are told in this order
-            raise self._another("direction", _ways(self.objectives), _ways(named))
-        then, now = json.loads(attrs[SPACE]), self.space.described()
-        for name in [*now, *then]:
-            if then.get(name) != now.get(name):
-                words = [_told(one.get(name)) for one in (now, then)]
-                raise self._another(f"params.{name}", *words)
-        facts = json.loads(attrs[FACTS])
-        for name, value in self.facts.items():
-            if name in facts and facts[name] != json.loads(json.dumps(value)):
-                raise self._another(name, str(value), str(facts[name]), prefix="")
-
-    def _another(
-        self, what: str, now: str, then: str, prefix: str = "hydra.sweeper."
-    ) -> ConfigError:
-        return ConfigError(
-            f"{prefix}{what}={now}: the study {self.settings.study_name!r} was made with {then}; "
-            "use that, or begin another with hydra.sweeper.study_name=…"
-        )
-
-    def _bury(self, owner: str) -> None:
-        with self.usable():
-            for trial in self.book.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+    def _expire_owner(self, owner: str) -> None:
+        with self.readable_errors():
+            for trial in self.stored.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if trial.user_attrs.get(OWNER) == owner:
-                    self._lose(trial, "its worker was killed")
+                    self._expire(trial, "its worker was killed")
 
-    def _lose(self, trial: FrozenTrial, why: str) -> None:
-        handle = optuna.Trial(self.book, trial._trial_id)
-        # Another worker was quicker: the first is the storage's word for it, the second tell's.
+    def _expire(self, frozen: FrozenTrial, cause: str) -> None:
+        trial = optuna.Trial(self.stored, frozen._trial_id)
+        # Where another worker was faster, the storage raises the first and `tell` the second.
         with suppress(UpdateFinishedTrialError, ValueError):
-            self._again(trial.number, trial.params, handle, why)
-            self.book.tell(handle, state=TrialState.FAIL)
+            self._requeue(frozen.number, frozen.params, trial, cause)
+            self.stored.tell(trial, state=TrialState.FAIL)
 
-    def _again(self, number: int, params: dict[str, Any], trial: optuna.Trial, why: str) -> None:
-        trial.set_user_attr(LOST, why)
-        self.book.enqueue_trial(params, user_attrs={"llamaduo.again": number})
-
-
-ADVICE = {
-    "usd": "; set local.usd_per_hour to what an hour of this machine costs, or hardware=…",
-    "similarity": "; the judge gave no verdict on it",
-    "precision": "; the judge gave no verdict on it",
-}
+    def _requeue(
+        self, number: int, params: dict[str, Any], trial: optuna.Trial, cause: str
+    ) -> None:
+        trial.set_user_attr(LOST, cause)
+        self.stored.enqueue_trial(params, user_attrs={"llamaduo.again": number})
 
 
-def wait_a_little() -> None:
-    """Until another worker may have named its trial."""
+def wait_briefly() -> None:
+    """Wait until another worker may have written its name to its trial."""
     time.sleep(1)
-
-
-def _told(described: str | None) -> str:
-    if described is None:
-        return "no such parameter"
-    return str(optuna.distributions.json_to_distribution(described))
-
-
-def _ways(objectives: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{name}: {way}" for name, way in objectives.items()) + "}"

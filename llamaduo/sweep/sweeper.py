@@ -1,4 +1,4 @@
-"""Hydra's multirun as an Optuna study: ask, launch, tell, until the study has its trials."""
+"""Run Hydra's multirun as an Optuna study: ask, launch and tell until all trials are done."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,17 +17,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from llamaduo import tracking
 from llamaduo.base import progress
-from llamaduo.base.errors import BudgetReached, ConfigError, SweepFailed
+from llamaduo.base.errors import BudgetReached, SweepFailed
 from llamaduo.base.files import write_atomically
 from llamaduo.base.redact import redacted
 from llamaduo.config import Experiment
 from llamaduo.sweep import storage
-from llamaduo.sweep.compose import Composer, experiment, facts, first
+from llamaduo.sweep.compose import Composer, experiment, first_trials, shared_settings
 from llamaduo.sweep.handle import HANDLE, Handle
-from llamaduo.sweep.log import Record
-from llamaduo.sweep.settings import OWN, Settings, settings
+from llamaduo.sweep.log import StudyLog
+from llamaduo.sweep.settings import OBJECTIVE_OF, Settings, checked_settings
 from llamaduo.sweep.space import Space, parse
-from llamaduo.sweep.study import ERROR, GATED, RUN, Study, wait_a_little
+from llamaduo.sweep.study import ERROR, GATED, RUN, Study, wait_briefly
 from llamaduo.sweep.trial import Attempt
 from llamaduo.tracking import Run
 
@@ -35,180 +35,166 @@ from llamaduo.tracking import Run
 def sweep(
     context: HydraContext, task: TaskFunction, config: DictConfig, arguments: Sequence[str]
 ) -> list[JobReturn]:
-    """Work on the study that the configuration names until nobody has anything left to begin.
+    """Work on the study that the configuration names until no trial is left to begin.
 
-    The values that a trial may get are composed and checked before the first one starts.
+    All values that a trial can have are composed and validated before the first one starts.
 
     Raises:
-        ConfigError: something cannot be used; no trial was started.
+        ConfigError: something is not valid; no trial was started.
         SweepFailed: too many trials failed.
-        BudgetReached: the services may not be asked any more.
+        BudgetReached: the budget for services is used up.
     """
-    wanted = settings(_plain(config.hydra.sweeper))
-    wanted = wanted.model_copy(update={"storage": storage.absolute(wanted.storage)})
-    _refuse_what_does_not_travel(wanted.storage, config)
-    compose = Composer(context, config)
-    space = parse(wanted.params or {}, arguments, context.config_loader)
-    begun = first(wanted, space, compose.config([*space.fixed.values()]))
-    wanted = wanted.model_copy(update={"first": begun})
-    start = space.start() | (begun[0] if begun else {})
-    composed = compose.config(space.words(start))
+    settings = checked_settings(_plain(config.hydra.sweeper))
+    settings = settings.model_copy(update={"storage": storage.absolute(settings.storage)})
+    if "slurm" in str(config.hydra.runtime.choices.get("hydra/launcher")):
+        storage.refuse_for_slurm(settings.storage)
+    composer = Composer(context, config)
+    space = parse(settings.params or {}, arguments, context.config_loader)
+    trials = first_trials(settings, space, composer.config([*space.fixed.values()]))
+    settings = settings.model_copy(update={"first": trials})
+    start = space.start() | (trials[0] if trials else {})
+    composed = composer.config(space.overrides(start))
     base = experiment(composed)
-    objectives = wanted.objectives(OWN[base.objective])
-    compose.check(space, start, composed, objectives)
+    objectives = settings.objectives(OBJECTIVE_OF[base.objective])
+    composer.check(space, start, composed, objectives)
     if base.dry_run:
-        return _plan(wanted, space, base)
+        return _show_plan(settings, space, base)
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     saved = OmegaConf.to_container(OmegaConf.create(OmegaConf.to_yaml(config)))
     write_atomically(folder / "multirun.yaml", OmegaConf.to_yaml(OmegaConf.create(redacted(saved))))
     home = base.tracking.home.resolve() / "sweeps"
-    study = Study(wanted, objectives, space, facts(base, space, objectives), home)
+    shared = shared_settings(base, space, objectives)
+    study = Study(settings, objectives, space, shared, home)
     launcher = Plugins.instance().instantiate_launcher(
         hydra_context=context, task_function=task, config=config
     )
     return Worker(study, base, launcher).work()
 
 
-def _refuse_what_does_not_travel(url: str, config: DictConfig) -> None:
-    """SLURM's jobs run on other machines, and what they are told lies in files until they start.
-
-    Raises:
-        ConfigError: the storage is for one machine, or its address has a password.
-    """
-    if "slurm" not in str(config.hydra.runtime.choices.get("hydra/launcher")):
-        return
-    if url.startswith("sqlite:"):
-        raise ConfigError(
-            f"hydra.sweeper.storage={url}: sqlite cannot be shared by machines; use "
-            "journal:///<file in a shared folder>, or the address of a database server"
-        )
-    if redacted(url) != url:
-        raise ConfigError(
-            f"hydra.sweeper.storage={redacted(url)}: its password would lie in the files of "
-            "SLURM's jobs; leave it out, and give it to the database's driver (such as PGPASSWORD)"
-        )
-
-
 @dataclass
 class Worker:
-    """One process's part in a study: it begins trials while there are any, and tells the end.
+    """A worker on a study: it runs trials while there are any, and prints their results.
 
-    The next `alone` trials are launched one at a time.
+    The next `one_by_one` trials are launched one at a time.
     """
 
     study: Study
     base: Experiment
     launcher: Launcher
     say: Callable[[str], None] = progress.say
-    alone: int = 0
+    one_by_one: int = 0
 
     def work(self) -> list[JobReturn]:
-        """See `sweep`."""
-        done: list[JobReturn] = []
+        """Run trials until none is left to begin, then take the best to the gate; see `sweep`."""
+        returns: list[JobReturn] = []
         study, name = self.study, self.study.settings.study_name
-        with study.alive(), ExitStack() as opened:
+        with study.registered(), ExitStack() as stack:
             study.refuse_more_failures()
-            if not study.left() and not study.under_way() and not self._gate_is_due():
-                self.say(f"study {name}: its {study.settings.n_trials} trials are there")
-                self._tell_best()
-                return done
-            record = self._opened(opened)
+            if not study.trials_left() and not study.running() and not self._gate_is_due():
+                self.say(f"study {name}: all {study.settings.n_trials} trials are done")
+                self._show_best()
+                return returns
+            log = self._open_log(stack)
             try:
-                while trials := self._next():
-                    done += self._launched(trials, record)
+                while trials := self._next_trials():
+                    returns += self._launch(trials, log)
                     study.refuse_more_failures()
             except Exception:
-                record.end()
+                log.end()
                 raise
-            record.end()
-            if others := study.under_way():
-                numbers = ",".join(map(str, others))
+            log.end()
+            if running := study.running():
+                numbers = ",".join(map(str, running))
                 self.say(
-                    f"study {name}: still under way elsewhere: trial {numbers}; whoever ends last "
-                    "ends the study. What a machine had that is gone for good: "
-                    f"hydra.sweeper.give_up=[{numbers}]"
+                    f"study {name}: other workers still run trial {numbers}; the last of them "
+                    "ends the study. If such a worker's machine is gone for good, begin its "
+                    f"trials again: same command with hydra.sweeper.give_up=[{numbers}]"
                 )
-                return done
-            self._tell_best()
-            with study.gate():
+                return returns
+            self._show_best()
+            with study.gate_locked():
                 if self._gate_is_due():
-                    done += self._gate(record.run)
-        return done
+                    returns += self._gate(log.run)
+        return returns
 
-    def _next(self) -> list[optuna.Trial]:
+    def _next_trials(self) -> list[optuna.Trial]:
         while True:
-            if trials := self.study.take(1 if self.alone else self.study.settings.n_jobs):
-                self.alone = max(0, self.alone - len(trials))
+            if trials := self.study.begin_trials(
+                1 if self.one_by_one else self.study.settings.n_jobs
+            ):
+                self.one_by_one = max(0, self.one_by_one - len(trials))
                 return trials
-            if not self.study.unclaimed():
+            if not self.study.has_unowned():
                 return []
-            wait_a_little()
+            wait_briefly()
 
-    def _opened(self, opened: ExitStack) -> Record:
-        """The sweep's run, the same for all workers and starts."""
-        with self.study.alone():
-            known = self.study.attrs().get(RUN)
+    def _open_log(self, stack: ExitStack) -> StudyLog:
+        """Open the sweep's run, which is the same for all workers and starts."""
+        with self.study.locked():
+            run_id = self.study.attrs().get(RUN)
             name = self.study.settings.study_name
-            run = opened.enter_context(
+            run = stack.enter_context(
                 tracking.build(self.base.tracking).open(
                     self.base.task.name,
                     f"sweep {name}",
                     {"llamaduo.sweep": name, "llamaduo.kind": "sweep"},
-                    again=known,
+                    again=run_id,
                 )
             )
-            record = Record(self.study, self.base, run)
-            if run.id != known:
-                record.begin()
-                self.study.note(RUN, run.id)
-            return record
+            log = StudyLog(self.study, self.base, run)
+            if run.id != run_id:
+                log.begin()
+                self.study.set_attr(RUN, run.id)
+            return log
 
-    def _launched(self, trials: Sequence[optuna.Trial], record: Record) -> list[JobReturn]:
+    def _launch(self, trials: Sequence[optuna.Trial], log: StudyLog) -> list[JobReturn]:
         space = self.study.space
         jobs = [
-            [*space.words(trial.params), *self._place(trial.number, trial._trial_id, record.run)]
+            space.overrides(trial.params)
+            + self._handle_overrides(trial.number, trial._trial_id, log.run)
             for trial in trials
         ]
         try:
             returns = self.launcher.launch(jobs, initial_job_idx=trials[0].number)
-        except Exception as error:  # the launcher's own, such as a worker process that was killed
-            said = redacted(f"{type(error).__name__}: {error}")
+        except Exception as error:  # the launcher's, such as for a killed worker process
+            cause = redacted(f"{type(error).__name__}: {error}")
             if len(trials) > 1:
-                # It does not say whose job it was: one at a time, the one to blame fails alone.
-                self.study.give_up(trials, f"another one of its batch may have failed: {said}")
-                self.alone = len(trials)
+                # It does not say which job failed: run one at a time, only that trial fails.
+                self.study.abandon(trials, f"another one of its batch may have failed: {cause}")
+                self.one_by_one = len(trials)
             else:
-                self._told(trials[0], Attempt(state="failed", measures={}, error=said), record)
+                self._finish(trials[0], Attempt(state="failed", measures={}, error=cause), log)
             return []
         except BaseException:
-            self.study.give_up(trials, "interrupted")
+            self.study.abandon(trials, "interrupted")
             raise
-        attempts = [_attempt(one) for one in returns]
-        for trial, one in zip(trials, attempts, strict=True):
-            self._told(trial, one, record)
-        for one in attempts:
-            if one.state == "no_budget":
-                raise BudgetReached(f"{one.error} The study goes on from here with a larger one")
+        attempts = [_attempt(job) for job in returns]
+        for trial, attempt in zip(trials, attempts, strict=True):
+            self._finish(trial, attempt, log)
+        for attempt in attempts:
+            if attempt.state == "no_budget":
+                raise BudgetReached(f"{attempt.error} With a larger one, the study continues")
         return list(returns)
 
-    def _told(self, trial: optuna.Trial, found: Attempt, record: Record) -> None:
-        done = self.study.tell(trial, found)
-        record.ended(done)
-        self.say(f"trial {done.number} of {self.study.settings.study_name}: {self._words(done)}")
-        if found.trace is not None:
-            self.say(found.trace)
+    def _finish(self, trial: optuna.Trial, attempt: Attempt, log: StudyLog) -> None:
+        ended = self.study.tell(trial, attempt)
+        log.trial_ended(ended)
+        study = self.study.settings.study_name
+        self.say(f"trial {ended.number} of {study}: {self._result_text(ended)}")
+        if attempt.trace is not None:
+            self.say(attempt.trace)
 
-    def _words(self, done: FrozenTrial) -> str:
-        if done.state == TrialState.FAIL:
-            return f"failed: {done.user_attrs.get(ERROR)}"
-        if done.state == TrialState.PRUNED:
+    def _result_text(self, trial: FrozenTrial) -> str:
+        if trial.state == TrialState.FAIL:
+            return f"failed: {trial.user_attrs.get(ERROR)}"
+        if trial.state == TrialState.PRUNED:
             return "pruned"
-        values = zip(self.study.objectives, done.values, strict=True)
+        values = zip(self.study.objectives, trial.values, strict=True)
         return ", ".join(f"{name} {value:.4g}" for name, value in values)
 
-    def _place(self, number: int, trial_id: int | None, run: Run) -> list[str]:
-        """The overrides that make a job this trial's."""
+    def _handle_overrides(self, number: int, trial_id: int | None, run: Run) -> list[str]:
+        """Return the overrides by which a job knows its trial."""
         settings = self.study.settings
         prunes = settings.pruner.kind != "none"
         handle = Handle(
@@ -231,44 +217,44 @@ class Worker:
         return self.study.attrs().get(GATED) != best.number
 
     def _gate(self, run: Run) -> list[JobReturn]:
-        """Take the best trial through the whole migration: its stages are there, the rest is made.
+        """Run the whole migration of the best trial; its stages so far are reused.
 
-        Only this may promote.
+        Only this job may promote.
         """
         best = self.study.best()
         assert best is not None
         self.say(f"trial {best.number} goes to the gate")
-        job = [*self.study.space.words(best.params), *self._place(best.number, None, run)]
-        [found] = self.launcher.launch([job], initial_job_idx=best.number)
-        if found.status != JobStatus.COMPLETED:
-            raise _error(found)
-        self.study.note(GATED, best.number)
-        return [found]
+        overrides = self.study.space.overrides(best.params)
+        overrides += self._handle_overrides(best.number, None, run)
+        [job] = self.launcher.launch([overrides], initial_job_idx=best.number)
+        if job.status != JobStatus.COMPLETED:
+            raise _error(job)
+        self.study.set_attr(GATED, best.number)
+        return [job]
 
-    def _tell_best(self) -> None:
-        shown = self.study.leading(1)
-        if not shown:
+    def _show_best(self) -> None:
+        leading = self.study.leading(1)
+        if not leading:
             raise SweepFailed(
-                f"study {self.study.settings.study_name}: no trial came to its end; "
-                "look at its errors in MLflow, or give it more with hydra.sweeper.n_trials=…"
+                f"study {self.study.settings.study_name}: no trial was completed; look at the "
+                "trials' errors in MLflow, or run more trials with hydra.sweeper.n_trials=…"
             )
-        for one in shown:
-            words = " ".join(self.study.space.words(one.params)[len(self.study.space.fixed) :])
-            self.say(f"best: trial {one.number}, {self._words(one)}\n  {words}")
+        for trial in leading:
+            best = " ".join(self.study.space.own_overrides(trial.params))
+            self.say(f"best: trial {trial.number}, {self._result_text(trial)}\n  {best}")
 
 
-def _attempt(found: JobReturn) -> Attempt:
-    if found.status == JobStatus.COMPLETED:
-        value = found.return_value
-        assert isinstance(value, Attempt)
-        return value
-    error = _error(found)
-    return Attempt(state="failed", measures={}, error=redacted(f"{error}"))
+def _attempt(job: JobReturn) -> Attempt:
+    if job.status == JobStatus.COMPLETED:
+        attempt = job.return_value
+        assert isinstance(attempt, Attempt)
+        return attempt
+    return Attempt(state="failed", measures={}, error=redacted(f"{_error(job)}"))
 
 
-def _error(found: JobReturn) -> BaseException:
-    # Asked for by its public name, Hydra prints a line of its own and raises it.
-    error: BaseException = found._return_value
+def _error(job: JobReturn) -> BaseException:
+    # The public property `return_value` prints a line of Hydra's and raises the error.
+    error: BaseException = job._return_value
     return error
 
 
@@ -277,12 +263,14 @@ def _plain(node: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _plan(wanted: Settings, space: Space, base: Experiment) -> list[JobReturn]:
+def _show_plan(settings: Settings, space: Space, base: Experiment) -> list[JobReturn]:
     from llamaduo.migration.plan import show
 
-    progress.say(f"study {wanted.study_name} in {redacted(wanted.storage)}")
-    progress.say(f"{wanted.n_trials} trials, each round 0 of this plan without test, in the space")
-    for name, one in space.distributions.items():
-        progress.say(f"  {name}: {one}")
+    progress.say(f"study {settings.study_name} in {redacted(settings.storage)}")
+    progress.say(
+        f"{settings.n_trials} trials; each runs round 0 of this plan, without test. Space:"
+    )
+    for name, distribution in space.distributions.items():
+        progress.say(f"  {name}: {distribution}")
     show(base)
     return []

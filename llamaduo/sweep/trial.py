@@ -1,4 +1,4 @@
-"""The trial as the job that runs it sees it: what it reports, and what becomes of it."""
+"""Run a trial in its job: report its training to the study, and return its result."""
 
 import math
 import traceback
@@ -17,9 +17,9 @@ from llamaduo.sweep.handle import Handle
 
 
 class Attempt(Record):
-    """What became of a trial: its measures by name, or how it ended without them.
+    """The result of a trial: its measures by name, or how it ended without them.
 
-    `error` is one line, `trace` the whole of it where the error is none that a user can cause.
+    `error` is one line. `trace` is the traceback of an error that no user can cause.
     """
 
     state: Literal["complete", "pruned", "failed", "no_budget"]
@@ -29,9 +29,9 @@ class Attempt(Record):
 
 
 def attempt(measure: Callable[[], Any]) -> Attempt:
-    """Run a trial's job. Whatever it raises comes back as a value that travels between processes.
+    """Run a trial's job; return its errors as values, which can be sent between processes.
 
-    An interrupt passes: it stops the sweep.
+    An interrupt is raised: it stops the sweep.
     """
     try:
         return Attempt(state="complete", measures=dict(measure()))
@@ -43,8 +43,8 @@ def attempt(measure: Callable[[], Any]) -> Attempt:
         return Attempt(state="failed", measures={}, error=redacted(str(error)))
     except Exception as error:
         trace = redacted(traceback.format_exc())
-        said = redacted(f"{type(error).__name__}: {error}")
-        return Attempt(state="failed", measures={}, error=said, trace=trace)
+        line = redacted(f"{type(error).__name__}: {error}")
+        return Attempt(state="failed", measures={}, error=line, trace=trace)
 
 
 class OptunaTrial:
@@ -56,28 +56,26 @@ class OptunaTrial:
         self.number = handle.number
         self._storage = handle.storage
         self._sign = 1.0 if handle.better == "maximize" else -1.0
-        with storage.usable(handle.storage):
+        with storage.readable_errors(handle.storage):
             study = optuna.load_study(
                 study_name=handle.study,
-                storage=storage.reach(handle.storage),
+                storage=storage.open_storage(handle.storage),
                 pruner=pruner(handle.pruner),
             )
             self._trial = optuna.Trial(study, handle.trial)
 
     def report(self, value: float, step: int) -> None:
-        """See `Trial.report`. A storage that fails later ends the trial, not only the report."""
-        with storage.usable(self._storage):
+        """Report a score as `Trial.report` does; if the storage fails, the trial fails with it."""
+        with storage.readable_errors(self._storage):
             self._trial.report(self._sign * value, step)
-            # Optuna would prune NaN, and nobody would hear that the training has diverged.
-            worse = not math.isnan(value) and self._trial.should_prune()
-        if worse:
+            # Optuna would prune NaN, and hide that the training has diverged.
+            is_worse = not math.isnan(value) and self._trial.should_prune()
+        if is_worse:
             raise TrialPruned(f"trial {self.number} at step {step}")
 
 
 def pruned_by(handle: Handle) -> Trial | None:
-    """The trial of a handle, None where it is pruned by nobody.
-
-    None so that no score is worked out for nobody.
+    """Return the trial of a handle; None where nothing is pruned, so no score is computed in vain.
 
     Raises:
         ConfigError: the storage cannot be reached.

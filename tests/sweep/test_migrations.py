@@ -141,7 +141,7 @@ def test_only_the_gate_promotes_and_the_same_command_again_does_nothing(folder, 
     count = len(folder.runs(top.info.run_id))
     capsys.readouterr()
     assert folder.sweep(*sweep) == 0
-    assert "its 3 trials are there" in capsys.readouterr().out
+    assert "all 3 trials are done" in capsys.readouterr().out
     assert len(folder.runs(top.info.run_id)) == count
 
 

@@ -24,9 +24,7 @@ def plugins(folder: Path, path: Path) -> str:
 
 
 def test_it_is_found_in_the_tree_itself_from_anywhere(tmp_path):
-    found = plugins(tmp_path, ROOT)
-    assert "OptunaSweeper" in found
-    assert "LazySweeper" not in found
+    assert "OptunaSweeper" in plugins(tmp_path, ROOT)
 
 
 def test_looking_for_plugins_imports_nothing_heavy():

@@ -48,7 +48,7 @@ def choices(param: Param) -> tuple[object, ...]:
 
 def test_nothing_is_an_option_like_any_other():
     [param] = parse({"x": "choice(null,5)"}, []).params.values()
-    assert [read(param.word(one)) for one in choices(param)] == [None, 5]
+    assert [read(param.override(one)) for one in choices(param)] == [None, 5]
 
 
 @given(st.lists(TEXTS | PLAIN | NESTED, min_size=2, max_size=6, unique_by=lambda v: spelled(v)))
@@ -57,7 +57,7 @@ def test_every_option_of_a_choice_comes_back_as_it_was_given(values):
     [param] = parse({"hparams.x": line}, []).params.values()
     assert len(choices(param)) == len(values)
     for choice, value in zip(choices(param), values, strict=True):
-        key, _, _ = (word := param.word(choice)).partition("=")
+        key, _, _ = (word := param.override(choice)).partition("=")
         assert key == "hparams.x"
         back = read(word)
         assert back == value
@@ -70,19 +70,19 @@ def test_an_option_is_found_again_by_its_plain_value(values):
     line = "choice(" + ",".join(map(spelled, values)) + ")"
     [param] = parse({"x": line}, []).params.values()
     for choice, value in zip(choices(param), values, strict=True):
-        found = param.given(value)
+        found = param.value_of(value)
         assert found == choice or param.native(found) == value
 
 
 def test_texts_with_commas_and_quotes_are_one_option_each():
     [param] = parse({"x": "choice('a,b','c,d',\"it's\")"}, []).params.values()
     assert choices(param) == ("a,b", "c,d", "it's")
-    assert [read(param.word(one)) for one in choices(param)] == ["a,b", "c,d", "it's"]
+    assert [read(param.override(one)) for one in choices(param)] == ["a,b", "c,d", "it's"]
 
 
 def test_a_number_and_the_same_digits_as_text_are_two_options():
     [param] = parse({"x": "choice(1,true,'1')"}, []).params.values()
-    assert [read(param.word(one)) for one in choices(param)] == [1, True, "1"]
+    assert [read(param.override(one)) for one in choices(param)] == [1, True, "1"]
 
 
 @given(st.integers(-50, 50), st.integers(1, 60), st.integers(1, 9))
@@ -90,7 +90,7 @@ def test_a_range_of_whole_numbers_ends_before_its_stop(start, length, step):
     [param] = parse({"x": f"range({start},{start + length},{step})"}, []).params.values()
     values = list(range(start, start + length, step))
     assert param.distribution == IntDistribution(values[0], values[-1], step=step)
-    assert [read(param.word(one)) for one in param.corners()] == [values[0], values[-1]][
+    assert [read(param.override(one)) for one in param.corners()] == [values[0], values[-1]][
         : len(set(values))
     ]
 
@@ -114,7 +114,7 @@ def test_ranges_and_intervals(line, distribution):
 @given(st.floats(1e-6, 1e3))
 def test_a_number_of_an_interval_comes_back_to_the_last_digit(value):
     [param] = parse({"x": "interval(1e-6,1000)"}, []).params.values()
-    assert read(param.word(value)) == value
+    assert read(param.override(value)) == value
 
 
 def test_a_word_pins_a_parameter_and_another_range_replaces_it():
@@ -122,7 +122,7 @@ def test_a_word_pins_a_parameter_and_another_range_replaces_it():
     space = parse(params, ["seed=7", "hparams.r=16", "hparams.epochs=1,2,3"])
     assert list(space.params) == ["hparams.epochs"]
     assert choices(space.params["hparams.epochs"]) == (1, 2, 3)
-    assert space.words({"hparams.epochs": 2}) == [
+    assert space.overrides({"hparams.epochs": 2}) == [
         "hparams.alpha=null",
         "seed=7",
         "hparams.r=16",
@@ -138,15 +138,15 @@ def test_what_the_configuration_fixes_gives_way_to_a_word():
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("choice()", "a choice of nothing"),
+        ("choice()", "a choice without options"),
         ("choice(a,b,a)", "a is there twice"),
         ("tag(log,interval(0,1))", "log scale has no 0"),
         ("tag(log,range(0,8))", "log scale has no 0"),
         ("tag(log,range(1,9,2))", "has no step"),
         ("range(3,3)", "an empty range"),
         ("range(1,9,0)", "a step of 0"),
-        ("interval(2,1)", "not smaller"),
-        ("interval(0,inf)", "an interval goes from"),
+        ("interval(2,1)", "the smaller one first"),
+        ("interval(0,inf)", "two finite numbers"),
         ("tag(lin,interval(1,2))", "'lin' is not known"),
         ("choice(a", "cannot be read"),
     ],

@@ -50,7 +50,7 @@ def test_the_same_command_again_runs_nothing_and_a_larger_study_goes_on(sweeps):
     first = [t.params for t in sweeps.trials()]
     said = sweeps.run(*FEW)
     assert sweeps.started() == 4
-    assert "its 4 trials are there" in said
+    assert "all 4 trials are done" in said
     sweeps.run(RATE, "hydra.sweeper.n_trials=6")
     assert sweeps.started() == 6
     assert [t.params for t in sweeps.trials()][:4] == first
@@ -95,7 +95,7 @@ def test_no_number_an_unknown_measure_a_fault_and_an_error_are_recorded_and_the_
     trials = sweeps.trials()
     assert sweeps.states() == ["FAIL"] * 4 + ["PRUNED", "COMPLETE"]
     errors = [t.user_attrs.get("llamaduo.error") for t in trials]
-    assert errors[0] == "similarity is no number; the judge gave no verdict on it"
+    assert errors[0] == "similarity is not a number; the judge gave no verdict on it"
     assert errors[1] == "similarity is not known; the judge gave no verdict on it"
     assert errors[2] == "ValueError: a fault of the code's"
     assert errors[3] == "task.coverage=x.jsonl: not there"
@@ -135,7 +135,7 @@ def test_of_a_batch_that_joblib_lost_the_one_to_blame_fails_and_the_other_is_run
 def test_too_many_failures_end_the_sweep_with_the_first_cause(sweeps):
     odd = (toy.REFUSED, toy.FINE, toy.FAULT, toy.FINE, toy.FINE)
     said = sweeps.run(*kinds(*odd), "hydra.sweeper.max_failure_rate=0.2", code=2)
-    assert "2 of 5 trials failed and 1 may (hydra.sweeper.max_failure_rate=0.2)" in said
+    assert "2 of 5 trials failed; 1 may fail (hydra.sweeper.max_failure_rate=0.2)" in said
     assert "trial 0: task.coverage=x.jsonl: not there" in said
     assert sweeps.states()[:3] == ["FAIL", "COMPLETE", "FAIL"]
     again = sweeps.run(*kinds(*odd), "hydra.sweeper.max_failure_rate=0.2", code=2)
@@ -145,7 +145,7 @@ def test_too_many_failures_end_the_sweep_with_the_first_cause(sweeps):
 
 def test_a_budget_that_is_spent_ends_the_sweep_and_its_trial_is_begun_anew(sweeps):
     said = sweeps.run(*kinds(toy.FINE, toy.SPENT, toy.FINE), code=2)
-    assert "budget.usd=1 is used up. The study goes on from here with a larger one" in said
+    assert "budget.usd=1 is used up. With a larger one, the study continues" in said
     assert sweeps.states() == ["COMPLETE", "FAIL", "WAITING", "WAITING"]
     again = sweeps.trials()[-1]
     assert again.system_attrs["fixed_params"] == {"hparams.batch_size": toy.SPENT}
@@ -194,7 +194,7 @@ def test_a_training_that_diverges_has_failed_and_is_not_pruned(sweeps):
     pruner = ("hydra/sweeper/pruner=median", "hydra.sweeper.pruner.startup_trials=1")
     sweeps.run(*kinds(*odd), *pruner)
     assert sweeps.states() == ["COMPLETE", "COMPLETE", "FAIL"]
-    assert "no number" in sweeps.trials()[2].user_attrs["llamaduo.error"]
+    assert "not a number" in sweeps.trials()[2].user_attrs["llamaduo.error"]
 
 
 @pytest.mark.parametrize("sampler", ["random", "nsga2"])
@@ -207,7 +207,7 @@ def test_every_sampler_there_is_can_be_chosen(sweeps, sampler):
 def test_a_journal_file_is_a_storage_too(sweeps):
     journal = f"hydra.sweeper.storage=journal:///{sweeps.home}/studies/optuna.log"
     sweeps.run(*FEW, journal)
-    assert "its 4 trials are there" in sweeps.run(*FEW, journal)
+    assert "all 4 trials are done" in sweeps.run(*FEW, journal)
     assert sweeps.started() == 4
     assert not (sweeps.home / "optuna.db").exists()
 
@@ -229,7 +229,10 @@ class TestRefused:
 
     @pytest.mark.parametrize(
         ("line", "says"),
-        [("choice()", "a choice of nothing"), ("tag(log,interval(0,1))", "log scale has no 0")],
+        [
+            ("choice()", "a choice without options"),
+            ("tag(log,interval(0,1))", "log scale has no 0"),
+        ],
     )
     def test_what_is_no_space(self, sweeps, line, says):
         said = sweeps.refused(f"{SPACE}={{hparams.learning_rate:'{line}'}}")
@@ -250,7 +253,9 @@ class TestRefused:
 
     def test_a_direction_that_does_not_exist(self, sweeps):
         said = sweeps.refused(RATE, "hydra.sweeper.direction=up")
-        assert said == "hydra.sweeper.direction=up: 'up' is no direction; use maximize or minimize"
+        assert (
+            said == "hydra.sweeper.direction=up: 'up' is not a direction; use maximize or minimize"
+        )
 
     def test_a_study_of_no_trials(self, sweeps):
         said = sweeps.refused(RATE, "hydra.sweeper.n_trials=0")
@@ -277,7 +282,7 @@ class TestRefused:
         said = sweeps.refused(RATE, "hydra.sweeper.first=[{hparams.learning_rate:5}]")
         assert said.startswith("hydra.sweeper.first: hparams.learning_rate=5 is not in the space")
         said = sweeps.refused(RATE, "hydra.sweeper.first=[{hparams.r:4}]")
-        assert said.startswith("hydra.sweeper.first: hparams.r is no parameter of the space")
+        assert said.startswith("hydra.sweeper.first: hparams.r is not a parameter of the space")
 
     def test_a_storage_that_cannot_be_made(self, sweeps):
         sweeps.home.mkdir()
@@ -296,13 +301,13 @@ class TestRefused:
         sweeps.home.mkdir()
         (sweeps.home / "notes").write_text(text)
         said = sweeps.refused(RATE, f"hydra.sweeper.storage=journal:///{sweeps.home}/notes")
-        assert "is no storage of studies" in said
+        assert "is not a storage of studies" in said
         assert (sweeps.home / "notes").read_text() == text
 
     def test_an_address_that_is_none(self, sweeps, monkeypatch):
         monkeypatch.setenv("TOY_STORAGE", "postgresql://nobody:sesame@127.0.0.1:port/x")
         said = sweeps.refused(RATE, "hydra.sweeper.storage='${oc.env:TOY_STORAGE}'")
-        assert "is no storage of studies" in said
+        assert "is not a storage of studies" in said
         assert "sesame" not in said
 
     def test_a_storage_for_one_machine_where_there_are_many(self, sweeps):
@@ -313,7 +318,7 @@ class TestRefused:
         monkeypatch.setenv("TOY_STORAGE", "postgresql://nobody:sesame@127.0.0.1:1/x")
         address = "hydra.sweeper.storage='${oc.env:TOY_STORAGE}'"
         said = sweeps.refused(RATE, "hydra/launcher=slurm", address)
-        assert "its password would lie in the files" in said
+        assert "its password would be written to the files" in said
         assert "sesame" not in said
 
     def test_a_storage_that_nobody_answers_for(self, sweeps, monkeypatch):
@@ -332,7 +337,7 @@ class TestRefused:
                 f"hydra.sweeper.storage='{url}'",
             )
         assert "locked" in said
-        assert "another program holds it" in said
+        assert "another program has locked it" in said
 
     def test_a_study_of_another_space(self, sweeps):
         sweeps.run(*ONE)
@@ -369,7 +374,7 @@ class TestRefused:
         theirs = f"sqlite:///{sweeps.home}/optuna.db"
         study = optuna.create_study(storage=theirs, study_name="summarize", direction="maximize")
         study.add_trial(create_trial(value=1.0))
-        assert "which left no space" in sweeps.refused(RATE)
+        assert "which stored no search space" in sweeps.refused(RATE)
 
 
 def waited(done, seconds=60.0):
@@ -402,7 +407,7 @@ def test_a_worker_that_was_killed_leaves_nothing_running_and_nothing_undone(
     whole = Sweeps(tmp_path / "undisturbed", monkeypatch, capfd)
     whole.run(*four)
     assert [t.params for t in sweeps.trials()[1:]] == [t.params for t in whole.trials()]
-    assert "its 4 trials are there" in sweeps.run(*four)
+    assert "all 4 trials are done" in sweeps.run(*four)
 
 
 def test_an_interrupt_ends_the_sweep_and_the_same_command_goes_on(sweeps, monkeypatch):
@@ -435,7 +440,7 @@ def test_trials_of_the_living_and_of_other_machines_are_left_alone(sweeps, monke
         monkeypatch.setenv("TOY_SECONDS", "0")
         said = sweeps.run(*three)
         assert sweeps.states() == ["RUNNING", "RUNNING", "COMPLETE"]
-        assert "still under way elsewhere: trial 0,1;" in said
+        assert "other workers still run trial 0,1;" in said
         assert "hydra.sweeper.give_up=[0,1]" in said
         sweeps.run(*three, "hydra.sweeper.give_up=[1]")
         assert sweeps.states() == ["RUNNING", "FAIL", "COMPLETE", "COMPLETE"]
@@ -473,7 +478,7 @@ def test_a_sweep_within_a_process_leaves_no_thread_behind(sweeps):
 
 def test_a_dry_run_says_what_would_be_and_starts_nothing(sweeps):
     said = sweeps.run(*FEW, "dry_run=true")
-    assert "4 trials, each round 0 of this plan without test" in said
+    assert "4 trials; each runs round 0 of this plan, without test" in said
     assert "hparams.learning_rate: FloatDistribution" in said
     assert sweeps.started() == 0
     assert not (sweeps.home / "optuna.db").exists()
