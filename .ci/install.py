@@ -78,7 +78,7 @@ def run(command: Sequence[str], trouble: str, env: Mapping[str, str] | None = No
 
 
 def settings_of_pip() -> dict[str, str]:
-    """What pip would heed when it installs: variables before files, [install] before [global]."""
+    """Read what pip would heed at an install: variables before files, [install] before [global]."""
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in run([*PIP, "config", "list"], "pip cannot tell its settings").splitlines():
         name, _, value = line.partition("=")
@@ -135,7 +135,7 @@ def by_pip(lock: str, torch_index: str, wanted: Sequence[str]) -> int:
 
 
 def main() -> int:
-    """The entry point of the command line; gives the exit code."""
+    """Run the command line; return the exit code."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("-c", dest="lock", metavar="LOCK", required=True)
     parser.add_argument("--torch-index", metavar="URL", default="")
