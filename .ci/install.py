@@ -65,7 +65,7 @@ class NotByUvError(Exception):
 
 
 def run(command: Sequence[str], trouble: str, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints; nothing of it is shown.
+    """Return what a command prints; nothing of it is shown.
 
     Raises:
         NotByUvError: it failed; `trouble`, and the first of what it said.
@@ -89,7 +89,7 @@ def settings_of_pip() -> dict[str, str]:
 
 
 def for_uv(settings: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The variables and the flags that tell uv what pip's settings tell pip.
+    """List the variables and flags that tell uv what pip's settings tell pip.
 
     Addresses go by variables: they may hold passwords, and anyone can read a command line.
 
