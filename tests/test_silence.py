@@ -200,8 +200,9 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_output(on_fakes):
 
 
 def test_on_fakes_no_other_program_is_started(on_fakes):
-    # `uname -p` is how Python's own `platform` finds a processor's name.
-    assert set(on_fakes.saw("child")) <= {"uname"}
+    # `uname -p` is how Python's own `platform` finds a processor's name; git says the commit that
+    # each stage's record has.
+    assert set(on_fakes.saw("child")) <= {"uname", "git"}
 
 
 PLANTED = "planted4f1c9a77"

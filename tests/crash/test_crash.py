@@ -143,6 +143,7 @@ def test_death_in_the_middle_of_a_line(stage, file, size, forked, folder, undist
     same_end(folder, undisturbed, "KILLED", "FINISHED")
 
 
+@pytest.mark.slow
 def test_kills_without_end(forked, folder, undisturbed):
     """One after the other, also while the champion is registered and the page is written."""
     infer = in_part("infer", "")

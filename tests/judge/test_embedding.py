@@ -112,6 +112,7 @@ def test_a_second_answer_beats_copies_and_strangers(judge, pairs):
     assert stranger[1] < 25
 
 
+@pytest.mark.slow
 def test_verdicts_on_all_shipped_pairs_take_seconds(pairs):
     judge = fresh_judge()
     list(judge.assess([item("Loads the model.")]))

@@ -160,7 +160,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("changes", SETTINGS.values(), ids=SETTINGS)
+#: One of each kind; the others are slow, all together.
+QUICK = ("nf4 without double quantisation", "none", "dora", "pissa rslora adafactor", "olora int8")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(changes, id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name, changes in SETTINGS.items()
+    ],
+)
 def test_what_was_trained_is_what_is_sampled(
     toy: HfLocal,
     trained: Callable[..., tuple[Training, Path]],

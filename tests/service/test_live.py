@@ -408,7 +408,7 @@ class TestThePurse:
     @pytest.mark.parametrize("fault", ["half a body", "reset", "hang"])
     def test_a_call_that_may_have_been_charged_for_is_taken_for_paid(self, server, tmp_path, fault):
         server.script = lambda seen: each(fault, "ok")(seen)
-        live = service(server.url, tmp_path, cap="9")
+        live = service(server.url, tmp_path, cap="9", timeout=3.0)
         (outcome,) = live.complete([request("r")])
         assert outcome.bill.usd == USD, "what is known to have been paid"
         with opened(tmp_path) as (ledger, _), ledger.transaction() as transaction:

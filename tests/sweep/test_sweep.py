@@ -113,6 +113,7 @@ def test_the_same_by_worker_processes_of_joblib(sweeps):
     assert "ValueError: a fault of the code's" in said
 
 
+@pytest.mark.slow
 def test_a_worker_process_of_joblib_that_is_killed_leaves_no_trial_running(sweeps):
     odd = (toy.KILLED, toy.FINE)
     sweeping = sweeps.process(*kinds(*odd), "hydra/launcher=joblib")
@@ -122,6 +123,7 @@ def test_a_worker_process_of_joblib_that_is_killed_leaves_no_trial_running(sweep
     assert "terminated" in sweeps.trials()[0].user_attrs["llamaduo.error"].lower()
 
 
+@pytest.mark.slow
 def test_of_a_batch_that_joblib_lost_the_one_to_blame_fails_and_the_other_is_run(sweeps):
     odd = (toy.KILLED, toy.FINE)
     sweeping = sweeps.process(*kinds(*odd), "hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")
