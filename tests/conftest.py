@@ -24,6 +24,17 @@ gc.set_threshold(50_000, 20, 20)
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_is_there_stays() -> None:
+    """Spare the garbage collector all objects that are older than the module's tests.
+
+    Libraries leave millions, and a collection, which a training asks for several times, would look
+    at each of them.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def fake_experiment(tmp_path: Path) -> Callable[..., Experiment]:
     """A migration on fakes in a folder of its own; more overrides as arguments."""

@@ -26,6 +26,8 @@ LAYERS = (
     "gate",
     "money",
     "charts",
+    # what comes in
+    "intake",
     # the models
     "service",
     "local",

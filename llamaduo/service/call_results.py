@@ -9,12 +9,12 @@ from llamaduo.base.errors import LlamaduoError, ServiceError
 from llamaduo.base.redact import redacted
 from llamaduo.base.text import encodable
 from llamaduo.config import Limits
+from llamaduo.intake.answers import Rejection, Reply
 from llamaduo.records import Bill, Price
 from llamaduo.service.kept_answers import KeptAnswer
 from llamaduo.service.pace import Pace
 from llamaduo.service.protocol import Request
 from llamaduo.service.rate_limits import Size, Tokens
-from llamaduo.service.transport import Rejection, Reply
 
 BACKOFF = 0.5  # seconds before the second attempt; doubles each time
 LONGEST_BACKOFF = 30.0

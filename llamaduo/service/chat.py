@@ -1,20 +1,16 @@
-"""The OpenAI chat format: the body of a request, and the reply in an answer."""
+"""The OpenAI chat format of a request; `llamaduo.intake.answers` reads the answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from llamaduo.base.errors import ConfigError
 from llamaduo.base.text import encodable
 from llamaduo.config import ApiServiceConfig
 from llamaduo.service.protocol import Form, Request
-from llamaduo.service.transport import Rejection, Reply
 
 # Fields that llamaduo sets for each request, that would change the number or the form of answers,
 # and the key, which does not belong into a configuration.
 RESERVED = ("messages", "response_format", "stream", "n", "api_key")
-
-LARGEST = 32 * 2**20  # bytes of the longest answer that is read
-TOO_LARGE = f"an answer of more than {LARGEST // 2**20} MiB"
 
 # Keywords that strict schemas may use, for those services that enforce them.
 _STRICT = {
@@ -62,68 +58,6 @@ def strict(schema: Mapping[str, Any]) -> bool:
     uses no keyword that those services do not know.
     """
     return schema.get("type") == "object" and "anyOf" not in schema and _closed(schema)
-
-
-def reply(answer: Any, model: str) -> Reply:
-    """Return the first choice of an answer; `model` is the one that was asked for.
-
-    Raises:
-        Rejection: it has no text, or a refusal in its place.
-    """
-    choice = _choice(answer)
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        raise Rejection("an answer without a message")
-    content = message.get("content")
-    finish = choice.get("finish_reason")
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    # Every prompt has tokens: 0 means that the service did not send its usage.
-    counted = _count(usage, "prompt_tokens") or None
-    text = _text(content)
-    if len(text) > LARGEST:
-        raise Rejection(TOO_LARGE)
-    result = Reply(
-        text=encodable(text),
-        model=answer.get("model") or model,
-        input_tokens=counted,
-        output_tokens=_count(usage, "completion_tokens") if counted else None,
-        cached_tokens=_count(usage.get("prompt_tokens_details"), "cached_tokens") or 0,
-        finish="length" if finish == "length" else "stop",
-    )
-    if message.get("refusal"):
-        raise Rejection(f"refused: {_text(message['refusal'])[:200]}", reply=result)
-    if finish == "content_filter":
-        raise Rejection("stopped by the service's content filter", reply=result)
-    if content is None and finish != "length":
-        raise Rejection(f"an answer without text, finish_reason {finish!r}", reply=result)
-    return result
-
-
-def _choice(answer: Any) -> dict[str, Any]:
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    if not isinstance(choices, Sequence) or isinstance(choices, str):
-        raise Rejection("not an answer in the OpenAI chat format: no choices")
-    if not choices:
-        raise Rejection("an answer with no choices", retry=True)
-    if not isinstance(choices[0], dict):
-        raise Rejection("not an answer in the OpenAI chat format: a choice that is not an object")
-    return choices[0]
-
-
-def _text(content: Any) -> str:
-    """Return the text of a message's content, which some services send in parts."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(part for part in parts if isinstance(part, str))
-
-
-def _count(usage: Any, name: str) -> int | None:
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and count >= 0 else None
 
 
 def _closed(schema: Any) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 
 from llamaduo.base.errors import LlamaduoError
 from llamaduo.base.progress import say
+from llamaduo.intake.answers import Reply
 from llamaduo.records import Bill
 from llamaduo.service.admission import Admission, pending_key
 from llamaduo.service.call_results import (
@@ -28,7 +29,7 @@ from llamaduo.service.kept_answers import KeptAnswer, Purse
 from llamaduo.service.ledger import Ledger, Transaction
 from llamaduo.service.pace import Pace
 from llamaduo.service.protocol import Completion, Failure, Request
-from llamaduo.service.transport import Reply, Transport
+from llamaduo.service.transport import Transport
 from llamaduo.service.waiting_calls import WaitingCalls
 
 GATHER = 0.002  # seconds between transactions, in which answers gather for one write to the disk

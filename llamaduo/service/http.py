@@ -12,10 +12,11 @@ from yarl import URL
 
 from llamaduo.base.errors import ConfigError, ServiceError
 from llamaduo.config import ApiServiceConfig
+from llamaduo.intake import answers
+from llamaduo.intake.answers import Rejection, Reply
 from llamaduo.service import chat, rejections
 from llamaduo.service.keys import key_of, names_of
 from llamaduo.service.protocol import Form, Request
-from llamaduo.service.transport import Rejection, Reply
 
 # Seconds. Some servers close an idle connection after five: none is used that is just being closed.
 IDLE = 4.0
@@ -108,7 +109,7 @@ class HttpTransport:
             error = content.get("error")
         if isinstance(error, dict) and _is_status(error.get("code")):
             raise self._refused(error["code"], answer, text)
-        return chat.reply(content, self._config.model)
+        return answers.reply(content, self._config.model)
 
     def _refused(self, status: int, answer: aiohttp.ClientResponse, text: bytes) -> Rejection:
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -118,7 +119,7 @@ class HttpTransport:
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """Read the whole body, up to `chat.LARGEST` bytes."""
+    """Read the whole body, up to `answers.LARGEST` bytes."""
     content = answer.content
     first = await content.readany()
     if content.at_eof():
@@ -127,9 +128,9 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     while part := await content.readany():
         parts.append(part)
         size += len(part)
-        if size > chat.LARGEST:
+        if size > answers.LARGEST:
             answer.close()
-            raise Rejection(chat.TOO_LARGE)
+            raise Rejection(answers.TOO_LARGE)
     return b"".join(parts)
 
 

@@ -11,10 +11,11 @@ import litellm
 
 from llamaduo.base.errors import ServiceError
 from llamaduo.config import ApiServiceConfig
+from llamaduo.intake import answers
+from llamaduo.intake.answers import Rejection, Reply
 from llamaduo.service import chat, rejections
 from llamaduo.service.keys import keys_of
 from llamaduo.service.protocol import Form, Request
-from llamaduo.service.transport import Rejection, Reply
 
 try:
     from litellm import _internal_context as _context
@@ -84,7 +85,7 @@ class LitellmTransport:
             raise rejections.timed_out(self._config) from None
         except Exception as error:  # of any class, as each provider's code raises its own
             raise self._rejection(error) from None
-        return chat.reply(answer, self._config.model)
+        return answers.reply(answer, self._config.model)
 
     async def close(self) -> None:
         """Close the connections that this loop has opened; a later call opens new ones."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from llamaduo.base.redact import redacted
 from llamaduo.config import ApiServiceConfig
+from llamaduo.intake.answers import Rejection
 from llamaduo.service.keys import names_of
-from llamaduo.service.transport import Rejection
 
 SHOWN = 300  # characters of a service's message that are shown
 READ = 2**16  # and that are read

@@ -1,5 +1,6 @@
 """Every setting of `hparams` on a model of toy size: it trains, loads and is sampled as trained."""
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -54,6 +55,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> HfLocal:
             torch.nn.init.normal_(parameter, std=0.1)
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    gc.freeze()  # what was imported for it
     return HfLocal(config(weights=str(folder), hub_id="org/toy"))
 
 

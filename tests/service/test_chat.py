@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.calls import FORM
 
+from llamaduo.intake.answers import Rejection, Reply, reply
 from llamaduo.records import Record
-from llamaduo.service.chat import reply, strict
-from llamaduo.service.transport import Rejection, Reply
+from llamaduo.service.chat import strict
 
 NAMES = ["choices", "message", "content", "refusal", "finish_reason", "usage", "prompt_tokens"]
 JSON = st.recursive(

@@ -11,7 +11,7 @@ from support.calls import FORM, KINDS, VARIABLE, config, request, sent, serving,
 from support.faulty import KEY, Faulty, Seen, each
 
 from llamaduo.base.errors import ConfigError, ServiceError
-from llamaduo.service.transport import Rejection, Reply
+from llamaduo.intake.answers import Rejection, Reply
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from support.calls import HURRY, KINDS, PATIENCE, VARIABLE, config, request, sen
 from support.fails import BY_LITELLM, OUTCOMES, Fails
 from support.faulty import FAULTS, INPUT_TOKENS, KEY, OUTPUT_TOKENS, Faulty
 
-from llamaduo.service.transport import Rejection, Reply
+from llamaduo.intake.answers import Rejection, Reply
 
 
 @pytest.fixture(scope="module")

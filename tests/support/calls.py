@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from llamaduo.config import ApiServiceConfig, Limits
+from llamaduo.intake.answers import Rejection, Reply
 from llamaduo.records import Message
 from llamaduo.service import Form, Request
 from llamaduo.service.http import HttpTransport
 from llamaduo.service.litellm import LitellmTransport
-from llamaduo.service.transport import Rejection, Reply, Transport
+from llamaduo.service.transport import Transport
 from support.faulty import KEY, Faulty
 
 KINDS = ("endpoint", "litellm")

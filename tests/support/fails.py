@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from llamaduo.service.transport import Reply
+from llamaduo.intake.answers import Reply
 from support.calls import VARIABLE
 from support.faulty import CACHED_TOKENS, INPUT_TOKENS, LARGE, ODD, OUTPUT_TOKENS, TORN
 
